@@ -1,0 +1,58 @@
+# `make run` shows what stancelib does, `make test` passes its tests; both set up .venv first. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARTICLE ?= seeds/texts/red-lines.txt
+# Real text to measure on and to distil from, for those who have it (see training/README.md).
+REAL ?= ../shared/data/real_dev.jsonl
+UNLABELLED ?= ../shared/data/unlabelled_real.jsonl.gz
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint model evaluate wheel clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.run ## classify the sentences of a sample article
+	@$(BIN)/stancelib predict $(ARTICLE)
+
+test: $(VENV)/.dev ## style, types and all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev ## mend style, check types
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+model: $(VENV)/.dev ## train the shipped model anew (hours; goes on where it was stopped)
+	$(BIN)/python -m training.corpus check
+	$(BIN)/python -m training.teacher --base mpnet --output runs/teacher
+	$(BIN)/python -m training.distill --teacher runs/teacher --output runs/student \
+		$(if $(wildcard $(UNLABELLED)),--unlabelled $(UNLABELLED)) $(if $(wildcard $(REAL)),--held-out $(REAL))
+	$(BIN)/python -m training.export runs/student --output models/small
+	$(MAKE) evaluate
+
+evaluate: $(VENV)/.dev ## measure the shipped model and write the figures
+	$(BIN)/python -m training.evaluate models/small $(if $(wildcard $(REAL)),--real $(REAL)) --readme README.md
+
+wheel: $(VENV)/.dev ## build the wheel into dist/
+	$(BIN)/pip wheel -q --no-deps -w dist .
+
+clean: ## remove the environment and what was built
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check --upgrade pip
+
+# The base install, as a user gets it; in place, so that models/ is not copied.
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,160 @@
+"""A checkpoint folder: where it is, whether it is whole, and what it says of itself.
+
+A folder holds what a plain transformers checkpoint holds, and one file more, ``model.onnx``: the graph that ONNX
+Runtime runs. Its weights lie in ``model.safetensors``, which both backends read, so they can't differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from stancelib.errors import ModelError
+from stancelib.labels import LABELS
+
+DEFAULT_MODEL = "small"
+_PACKAGE = Path(__file__).resolve().parent
+# In an installed package the models lie inside it; in a clone of the repository, beside it.
+MODEL_FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
+NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder that was found to hold a complete model of ours. Make one with `Checkpoint.open`."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, name: str | os.PathLike[str] | None = None) -> Checkpoint:
+        """Find and check the checkpoint ``name``.
+
+        Args:
+            name: None for the default model; the name of a shipped model; a folder; or a hub id such as
+                ``"someone/stance-model"``, which is downloaded (needs a network, and nothing else here does).
+
+        Raises:
+            ModelError: nothing is there, a file lacks, the weights are cut short, or the labels are not ours.
+        """
+        checkpoint = cls(_find(DEFAULT_MODEL if name is None else name))
+        checkpoint.check()
+        return checkpoint
+
+    def check(self) -> None:
+        missing = [file for file in NEEDED if not (self.folder / file).is_file()]
+        if missing:
+            raise ModelError(f"{self.folder} is not a complete model folder: {', '.join(missing)} missing")
+        names = self.config.get("id2label")
+        if not isinstance(names, dict) or sorted(map(str, names.values())) != sorted(LABELS):
+            given = list(names.values()) if isinstance(names, dict) else names
+            raise ModelError(
+                f"{self.folder}: config.json names the labels {given}, stancelib reads models with {list(LABELS)}"
+            )
+        self._check_weights()
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return self._json("config.json")
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What ``training.evaluate`` measured on this model; empty if it was never measured."""
+        return self._json("metrics.json") if (self.folder / "metrics.json").is_file() else {}
+
+    @cached_property
+    def columns(self) -> list[int]:
+        """For each of `LABELS`, the column of the model's logits that belongs to it."""
+        by_label = {label: int(index) for index, label in self.config["id2label"].items()}
+        return [by_label[label] for label in LABELS]
+
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens the model reads, the two that mark the ends included."""
+        pad = int(self.config.get("pad_token_id") or 0)
+        positions = int(self.config.get("max_position_embeddings", 512))
+        return positions - pad - 1 if self.config.get("model_type") in ("mpnet", "roberta") else positions
+
+    def size(self) -> int:
+        """Bytes of all files in the folder."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def sha256(self) -> str:
+        """sha256 of ``model.safetensors``; `metrics.json` of a shipped model holds the one that was measured."""
+        digest = hashlib.sha256()
+        with (self.folder / "model.safetensors").open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def _json(self, file: str) -> dict[str, Any]:
+        path = self.folder / file
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read: {error}") from None
+        if not isinstance(value, dict):
+            raise ModelError(f"{path} must hold a JSON object")
+        return value
+
+    def _check_weights(self) -> None:
+        # The header of a safetensors file says how long it must be: 8 bytes of length, JSON, then the tensors.
+        path = self.folder / "model.safetensors"
+        size = path.stat().st_size
+        try:
+            with path.open("rb") as file:
+                (length,) = struct.unpack("<Q", file.read(8))
+                header = json.loads(file.read(length)) if length < size else None
+            assert header is not None
+            end = max(tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__")
+        except (struct.error, ValueError, KeyError, TypeError, AssertionError):
+            raise ModelError(f"{path} is damaged: it has no safetensors header; fetch the model again") from None
+        if size != 8 + length + end:
+            raise ModelError(f"{path} is damaged: {size:,} bytes, expected {8 + length + end:,}; fetch the model again")
+
+
+def shipped() -> dict[str, Path]:
+    """The models that come with this installation: name -> folder."""
+    found: dict[str, Path] = {}
+    for folder in MODEL_FOLDERS:
+        for config in sorted(folder.glob("*/config.json")):
+            found.setdefault(config.parent.name, config.parent)
+    return found
+
+
+def _find(name: str | os.PathLike[str]) -> Path:
+    models = shipped()
+    if isinstance(name, str) and name in models:
+        return models[name]
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if path.is_file():
+        raise ModelError(f"{path} is a file; give the folder that holds config.json and model.safetensors")
+    if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _download(name)
+    raise ModelError(
+        f"no model {str(name)!r}: no such folder, and the models that ship are {', '.join(models) or 'none'}"
+    )
+
+
+def _download(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        # Only what is read, so that no pickle or code ever reaches the disk.
+        return Path(snapshot_download(hub_id, allow_patterns=["*.json", "model.safetensors", "model.onnx"]))
+    except Exception as error:  # the hub client has a dozen error classes, and all mean that there is no model
+        raise ModelError(
+            f"no folder {hub_id!r} here, and it could not be fetched from the hub ({type(error).__name__}: "
+            f"{str(error).splitlines()[0] if str(error) else 'no details'})"
+        ) from None

@@ -1,0 +1,339 @@
+"""The command line: ``stancelib predict`` and ``stancelib info``."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from enum import Enum
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table as RichTable
+from rich.text import Text
+
+import stancelib
+from stancelib.checkpoint import Checkpoint, shipped
+from stancelib.classifier import WINDOW, StanceClassifier
+from stancelib.errors import FileError, StancelibError
+from stancelib.prediction import Prediction
+from stancelib.results import Writer, result_cells
+from stancelib.tables import FORMATS, Format, Row, Table, format_of, open_table, read_table
+from stancelib.texts import problem
+
+COLOURS = {"support": "green", "oppose": "red", "neutral": "yellow"}
+
+app = typer.Typer(
+    help="Who supports, who opposes and who stays neutral on sending troops, sentence by sentence.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class OutputFormat(str, Enum):
+    """How results are written."""
+
+    table = "table"
+    csv = "csv"
+    tsv = "tsv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+class BackendName(str, Enum):
+    """What runs the model."""
+
+    onnx = "onnx"
+    torch = "torch"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"stancelib {stancelib.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def predict(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT… | FILE | -",
+            help="Sentences, each in quotes; or one file (.txt with a sentence a line, .csv, .tsv, .jsonl, .parquet); "
+            "or - for lines from a pipe.",
+            show_default=False,
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None,
+        typer.Option("--text-column", "-c", help="The column that holds the text. [default: text, or the only one]"),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file; its ending tells the format.")
+    ] = None,
+    format_: Annotated[
+        OutputFormat | None,
+        typer.Option("--format", "-f", help="Format of the output. [default: by --output's ending, else table]"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A shipped model's name, a checkpoint folder, or a hub id.")
+    ] = None,
+    backend: Annotated[BackendName, typer.Option(help="What runs the model.")] = BackendName.onnx,
+    device: Annotated[str | None, typer.Option(help="For --backend torch: cpu, cuda:0, mps …")] = None,
+) -> None:
+    """Classify sentences.
+
+    **Examples**
+
+    stancelib predict "Norda rules out soldiers on the ground."
+
+    stancelib predict sentences.csv --text-column body --output stances.csv
+
+    grep -i troops speech.txt | stancelib predict - --format jsonl
+
+    The result has each input row's own columns, then stance, confidence, p_support, p_oppose, p_neutral, truncated
+    (the text was longer than the model reads) and problem (why a row could not be classified; it keeps its place).
+
+    Exit codes: 0 done, 1 an error or no usable row, 2 wrong usage, 130 interrupted (what was done stays in
+    OUTPUT.part).
+    """
+    kind = _output_format(output, format_)
+    table = _open_input(inputs or [], text_column)
+    classifier = StanceClassifier.from_pretrained(model, backend=backend.value, device=device)
+    tally = _Tally()
+    results = tally.count(_classify(table.rows, classifier))
+    if kind is None:
+        with _progress(table, to_terminal=sys.stdout.isatty()):
+            _print_lines(results)
+    else:
+        target: Path | IO[str] = output if output is not None else sys.stdout
+        with Writer(target, kind, table.columns, overwrite) as writer, _progress(table, to_terminal=False) as advance:
+            try:
+                for row, prediction in results:
+                    writer.write(result_cells(row, prediction))
+                    advance()
+            except KeyboardInterrupt:
+                if output is not None:
+                    _say(f"interrupted: {tally.rows:,} rows are in {writer.part}")
+                raise
+    tally.report(table.name, output)
+    if tally.rows == tally.unusable:
+        raise typer.Exit(1)
+
+
+def _output_format(output: Path | None, asked: OutputFormat | None) -> Format | None:
+    """None for the printed table."""
+    if asked is not None:
+        if asked is OutputFormat.table:
+            if output is not None:
+                raise typer.BadParameter(
+                    "a table is printed, not written; use csv, tsv, jsonl or parquet with --output"
+                )
+            return None
+        return FORMATS[f".{asked.value}"]
+    if output is None:
+        return None
+    kind = format_of(output)
+    if kind is None or kind == "lines":
+        raise typer.BadParameter(f"{output}: end the name in .csv, .tsv, .jsonl or .parquet, or pass --format")
+    return kind
+
+
+def _open_input(inputs: list[str], text_column: str | None) -> Table:
+    if not inputs and sys.stdin.isatty():
+        raise typer.BadParameter("give sentences in quotes, a file, or - to read lines from a pipe")
+    if not inputs or inputs == ["-"]:
+        return read_table(sys.stdin.buffer, "standard input", "lines", text_column)
+    if len(inputs) == 1 and _is_path(inputs[0]):
+        return open_table(inputs[0], text_column)
+    rows = (Row(number, {"text": text}, text, problem(text)) for number, text in enumerate(inputs, 1))
+    return Table("the command line", ["text"], "text", rows)
+
+
+def _is_path(argument: str) -> bool:
+    """A file that exists, or what looks so much like the name of one that it is better to say that it doesn't."""
+    try:
+        if Path(argument).exists():
+            return True
+    except (OSError, ValueError):  # a text that is too long for a name
+        return False
+    return " " not in argument and (format_of(argument) is not None or "/" in argument)
+
+
+def _classify(rows: Iterator[Row], classifier: StanceClassifier) -> Iterator[tuple[Row, Prediction | None]]:
+    while window := list(itertools.islice(rows, WINDOW)):
+        texts = [row.text if row.problem is None else None for row in window]
+        yield from zip(window, classifier.predict(texts, invalid="skip"), strict=True)
+
+
+class _Tally:
+    """Counts what goes by, and tells at the end what a reader must know of it."""
+
+    shown = 5
+
+    def __init__(self) -> None:
+        self.rows = self.unusable = self.truncated = 0
+        self.problems: list[str] = []
+
+    def count(self, results: Iterator[tuple[Row, Prediction | None]]) -> Iterator[tuple[Row, Prediction | None]]:
+        for row, prediction in results:
+            self.rows += 1
+            self.truncated += prediction is not None and prediction.truncated
+            if prediction is None:
+                self.unusable += 1
+                if len(self.problems) < self.shown:
+                    self.problems.append(f"row {row.number}: {row.problem}")
+            yield row, prediction
+
+    def report(self, name: str, output: Path | None) -> None:
+        if self.rows == 0:
+            _say(f"error: {name} holds no text")
+        if self.unusable:
+            more = f"; {self.unusable - self.shown:,} more" if self.unusable > self.shown else ""
+            _say(f"{name}: {self.unusable:,} of {self.rows:,} rows could not be used: {'; '.join(self.problems)}{more}")
+        if self.truncated:
+            _say(f"{name}: {self.truncated:,} texts are longer than the model reads; only their beginning counted")
+        if output is not None:
+            _say(f"{self.rows - self.unusable:,} predictions in {output}")
+
+
+def _print_lines(results: Iterator[tuple[Row, Prediction | None]]) -> None:
+    """A line a sentence: label, confidence, text. On a terminal in colour, with the text in its own column."""
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    wide = console.width - 15
+    console.print(Text("label    conf  sentence", style="bold"))
+    for row, prediction in results:
+        if prediction is None:
+            console.print(Text(f"-           -  (row {row.number}: {row.problem})", style="dim"))
+            continue
+        # Escape codes in a text must not reach the terminal.
+        sentence = Text("".join(c if c.isprintable() else " " for c in " ".join(prediction.text.split())))
+        head = f"{prediction.label:<7}  {prediction.confidence:.2f}  "
+        lines = sentence.wrap(console, wide) if console.is_terminal and wide > 20 else [sentence]
+        for number, line in enumerate(lines):
+            start = Text(head, style=COLOURS[prediction.label]) if number == 0 else Text(" " * len(head))
+            console.print(start + line)
+        if prediction.truncated:
+            console.print(
+                Text(" " * len(head) + "(longer than the model reads: only the beginning counted)", style="dim")
+            )
+    sys.stdout.flush()
+
+
+def _progress(table: Table, to_terminal: bool) -> Any:
+    """A progress bar on standard error, for long work whose results don't scroll by on the same terminal."""
+    if to_terminal or not sys.stderr.isatty():
+        return nullcontext(lambda: None)
+    return _Bar(table)
+
+
+class _Bar:
+    def __init__(self, table: Table) -> None:
+        self._table, self._rows = table, 0
+        self._progress = Progress(
+            TextColumn("{task.fields[rows]:,} rows"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=table.total, rows=0)
+
+    def __enter__(self) -> Any:
+        self._progress.start()
+        return self.advance
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self) -> None:
+        self._rows += 1
+        if self._rows % 16 == 0:
+            self._progress.update(self._task, completed=self._table.done(), rows=self._rows)
+
+
+@app.command()
+def info(
+    model: Annotated[
+        str | None, typer.Argument(help="A shipped model's name, a checkpoint folder, or a hub id.", show_default=False)
+    ] = None,
+) -> None:
+    """Tell versions, the model, its labels, where it lies, whether its weights are intact, and how good it is."""
+    import numpy
+    import onnxruntime
+    import tokenizers
+
+    checkpoint = Checkpoint.open(model)
+    metrics = checkpoint.metrics
+    recorded = metrics.get("model", {}).get("sha256")
+    intact = "not recorded" if recorded is None else "as measured" if recorded == checkpoint.sha256() else "CHANGED"
+    rows = {
+        "stancelib": stancelib.__version__,
+        "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "runs on": f"onnxruntime {onnxruntime.__version__}, tokenizers {tokenizers.__version__}, "
+        f"numpy {numpy.__version__}",
+        "shipped models": ", ".join(shipped()) or "none",
+        "model": checkpoint.name,
+        "folder": f"{checkpoint.folder} ({checkpoint.size() / 1e6:.1f} MB)",
+        "weights": intact,
+        "labels": ", ".join(stancelib.LABELS),
+        "reads": f"up to {checkpoint.max_tokens} tokens a text",
+    }
+    for name, measured in metrics.get("data", {}).items():
+        low, high = measured["macro_f1_interval"]
+        rows[f"on {name}"] = f"macro-F1 {measured['macro_f1']:.3f} ({low:.3f}-{high:.3f}), n = {measured['n']:,}"
+    grid = RichTable.grid(padding=(0, 2))
+    for name, value in rows.items():
+        grid.add_row(Text(name, style="bold"), Text(value, overflow="fold"))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(grid)
+    if intact == "CHANGED":
+        raise StancelibError(f"{checkpoint.folder}/model.safetensors is not the file that was measured; fetch it again")
+
+
+def _say(message: str) -> None:
+    sys.stdout.flush()
+    print(f"stancelib: {message}", file=sys.stderr)
+
+
+def main() -> None:
+    """The entry point: errors become one line on standard error and an exit code."""
+    try:
+        app(prog_name="stancelib", standalone_mode=True)
+    except BrokenPipeError:
+        # The reader (head, say) has enough. Python would complain at exit when it flushes the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except StancelibError as error:
+        _say(f"error: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        _say(f"error: {FileError(error.strerror or str(error))}" + (f": {error.filename}" if error.filename else ""))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""How a checkpoint runs: `open_runtime` gives a function from token ids and mask to logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stancelib.checkpoint import Checkpoint
+
+Backend: TypeAlias = Literal["onnx", "torch"]
+# (sentences, tokens) int64 ids, the same shape of int64 mask -> (sentences, labels) float32 logits in the model's order
+Runtime: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
+
+
+def open_runtime(checkpoint: Checkpoint, backend: Backend = "onnx", device: str | None = None) -> Runtime:
+    """Load the weights of ``checkpoint`` for ``backend``. The modules are imported only when they are asked for."""
+    if backend == "onnx":
+        from stancelib.runtime.onnx import load_onnx
+
+        if device not in (None, "cpu"):
+            raise ValueError(f'the onnx backend runs on the CPU; for device {device!r} pass backend="torch"')
+        return load_onnx(checkpoint)
+    if backend == "torch":
+        from stancelib.runtime.torch import load_torch
+
+        return load_torch(checkpoint, device)
+    raise ValueError(f"backend {backend!r} is neither 'onnx' nor 'torch'")

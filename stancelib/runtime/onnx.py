@@ -1,0 +1,36 @@
+"""ONNX Runtime: the default backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from stancelib.checkpoint import Checkpoint
+from stancelib.errors import ModelError
+
+if TYPE_CHECKING:
+    from stancelib.runtime import Runtime
+
+
+def load_onnx(checkpoint: Checkpoint) -> Runtime:
+    path = checkpoint.folder / "model.onnx"
+    if not path.is_file():
+        raise ModelError(
+            f"{checkpoint.folder} has no model.onnx: write it with "
+            f'python -m training.export {checkpoint.folder}, or load it with backend="torch"'
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised, there is no need to print it too
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise ModelError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+    def logits(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        (result,) = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+        return np.asarray(result, dtype=np.float32)
+
+    return logits

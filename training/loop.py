@@ -1,0 +1,265 @@
+"""The training loop that the teacher and the student share: transformers' `Trainer`, seeded, logged and resumable.
+
+Kill it at any moment and run the same command again: it goes on from the last checkpoint in its folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+from torch.nn import functional
+from torch.utils.data import Sampler
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_pt_utils import get_length_grouped_indices
+from transformers.trainer_utils import get_last_checkpoint
+
+from stancelib.labels import LABELS
+
+# The longest sentence of the corpus has 57 words; real sentences beyond 128 tokens are rare.
+TRAIN_LENGTH = 128
+
+Example = dict[str, Any]
+
+
+def load_model(checkpoint: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A classifier with our three labels in fp32, and its tokenizer, from any folder or hub id."""
+    model = AutoModelForSequenceClassification.from_pretrained(
+        checkpoint,
+        num_labels=len(LABELS),
+        id2label=dict(enumerate(LABELS)),
+        label2id={label: index for index, label in enumerate(LABELS)},
+        dtype=torch.float32,
+    )
+    return model, AutoTokenizer.from_pretrained(checkpoint)
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: list[str],
+    labels: list[str | None],
+    teacher_logits: np.ndarray | None = None,
+) -> list[Example]:
+    """Examples for `fit`. A text may lack its label (None) or its teacher (a row of nan), then the other one counts."""
+    ids = tokenizer(texts, truncation=True, max_length=TRAIN_LENGTH)["input_ids"]
+    examples = []
+    for index, (tokens, label) in enumerate(zip(ids, labels, strict=True)):
+        example: Example = {"input_ids": tokens, "labels": -100 if label is None else LABELS.index(label)}
+        if teacher_logits is not None:
+            example["teacher_logits"] = teacher_logits[index]
+        examples.append(example)
+    return examples
+
+
+class LengthGroups(Sampler[int]):
+    """Sentences of like length together, in an order that depends on the seed and the epoch alone.
+
+    (So that a resumed epoch goes on in the same order; the sampler of transformers draws from the global state.)
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        generator = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+
+
+class StanceTrainer(Trainer):
+    """Cross-entropy on the labels, mean squared error on the teacher's logits where there are any (Ba & Caruana 2014).
+
+    loss = (1 - teacher_weight) * cross-entropy + teacher_weight * MSE for a sentence with both, cross-entropy alone
+    where the teacher's logits are nan, MSE alone where there is no label. Both sides of the MSE are centred, so that
+    only the differences between labels are learnt.
+    """
+
+    teacher_weight = 0.0
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        lengths = [len(example["input_ids"]) for example in self.train_dataset]
+        return LengthGroups(lengths, self.args.train_batch_size, self.args.seed)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        labels, teacher = inputs.pop("labels"), inputs.pop("teacher_logits", None)
+        outputs = model(**inputs)
+        logits = outputs.logits.float()
+        loss = functional.cross_entropy(logits, labels, reduction="none")
+        if teacher is not None:
+            taught = ~teacher.isnan().any(-1)
+            distance = logits - logits.mean(-1, keepdim=True) - (teacher - teacher.mean(-1, keepdim=True))
+            matching = distance.masked_fill(~taught[:, None], 0).square().mean(-1)
+            loss = torch.where(taught, 1 - self.teacher_weight, 1.0) * loss + self.teacher_weight * matching
+        loss = loss.mean()
+        outputs["loss"] = loss
+        return (loss, outputs) if return_outputs else loss
+
+
+class StepLog(TrainerCallback):
+    """Every logged step as a line of ``log.jsonl``; lines past the step that a resumed run goes on from are dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.path.exists():
+            lines = self.path.read_text().splitlines(keepends=True)
+            self.path.write_text("".join(line for line in lines if json.loads(line)["step"] <= state.global_step))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        with self.path.open("a") as log:
+            log.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+
+
+class QuietProgress(ProgressCallback):
+    """The progress bar without a printed dict a step; the figures are in the log."""
+
+    def on_log(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+def collate(tokenizer: PreTrainedTokenizerBase) -> Any:
+    def pad(examples: list[Example]) -> dict[str, torch.Tensor]:
+        batch = dict(tokenizer.pad({"input_ids": [e["input_ids"] for e in examples]}, return_tensors="pt"))
+        batch["labels"] = torch.tensor([e["labels"] for e in examples])
+        if "teacher_logits" in examples[0]:
+            batch["teacher_logits"] = torch.from_numpy(np.stack([e["teacher_logits"] for e in examples]))
+        return batch
+
+    return pad
+
+
+def macro_f1(prediction: EvalPrediction) -> dict[str, float]:
+    found = prediction.predictions.argmax(-1)
+    return {
+        "macro_f1": f1_score(prediction.label_ids, found, average="macro", labels=range(len(LABELS))),
+        "accuracy": accuracy_score(prediction.label_ids, found),
+    }
+
+
+def precision_of_this_machine() -> str:
+    """``"bf16"`` where the hardware multiplies it natively (twice as fast), else ``"fp32"``."""
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def fit(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: list[Example],
+    validation: list[Example],
+    output: Path,
+    *,
+    epochs: float,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+    teacher_weight: float = 0.0,
+    evaluations: int = 1,
+    patience: int = 3,
+) -> dict[str, Any]:
+    """Train ``model``, keep the weights with the best validation macro-F1, and save them to ``output``.
+
+    ``evaluations`` a full pass is how often it is validated and checkpointed; ``patience`` evaluations without a gain
+    end the run. Returns what was reached and the settings; the folder also gets ``log.jsonl``, a line a step.
+    """
+    for parameter in model.base_model.embeddings.word_embeddings.parameters():
+        parameter.requires_grad = False  # words that the corpus lacks must stay in line with those that it has
+    steps = max(1, len(train) // batch_size // evaluations)
+    precision = precision_of_this_machine()
+    arguments = TrainingArguments(
+        output_dir=str(output / "checkpoints"),
+        num_train_epochs=epochs,
+        learning_rate=learning_rate,
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=64,
+        lr_scheduler_type="linear",
+        warmup_steps=int(0.06 * epochs * len(train) / batch_size),
+        weight_decay=0.01,
+        seed=seed,
+        bf16=precision == "bf16",
+        use_cpu=not torch.cuda.is_available(),
+        eval_strategy="steps",
+        eval_steps=steps,
+        save_strategy="steps",
+        save_steps=steps,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="macro_f1",
+        logging_steps=1,
+        logging_first_step=True,
+        report_to="none",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=False,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    trainer = StanceTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=validation,
+        processing_class=tokenizer,
+        data_collator=collate(tokenizer),
+        compute_metrics=macro_f1,
+        preprocess_logits_for_metrics=lambda logits, labels: logits[0] if isinstance(logits, tuple) else logits,
+        callbacks=[StepLog(output / "log.jsonl"), EarlyStoppingCallback(patience)],
+    )
+    trainer.teacher_weight = teacher_weight
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    trainer.add_callback(QuietProgress())
+    checkpoints = output / "checkpoints"
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None)
+    trainer.save_model(str(output))
+    evaluated = [entry for entry in trainer.state.log_history if "eval_macro_f1" in entry]
+    record = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "seed": seed,
+        "teacher_weight": teacher_weight,
+        "precision": precision,
+        "train_sentences": len(train),
+        "validation_sentences": len(validation),
+        "validation_macro_f1": trainer.state.best_metric,
+        "validation_by_step": {entry["step"]: round(entry["eval_macro_f1"], 4) for entry in evaluated},
+        "best_step": trainer.state.best_global_step,
+    }
+    (output / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+    return record
