@@ -118,7 +118,10 @@ def predict(
     """
     kind = _output_format(output, format_)
     table = _open_input(inputs or [], text_column)
-    classifier = StanceClassifier.from_pretrained(model, backend=backend.value, device=device)
+    try:
+        classifier = StanceClassifier.from_pretrained(model, backend=backend.value, device=device)
+    except ValueError as error:  # a device that is not there, or not for this backend
+        raise typer.BadParameter(str(error)) from None
     tally = _Tally()
     results = tally.count(_classify(table.rows, classifier))
     if kind is None:

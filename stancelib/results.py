@@ -115,7 +115,8 @@ class _Parquet:
 
     def __init__(self, path: Path, columns: list[str]) -> None:
         self._parquet = pyarrow_parquet(path)
-        self._path, self._columns, self._writer, self._pending = path, columns, None, list[dict[str, Any]]()
+        self._path, self._columns, self._pending = path, columns, list[dict[str, Any]]()
+        self._writer: Any = None
         path.touch()
 
     def write(self, cells: dict[str, Any]) -> None:

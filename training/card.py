@@ -13,9 +13,10 @@ SOURCES = {
 }
 
 
-def interval(figures: dict[str, Any]) -> str:
-    low, high = figures["macro_f1_interval"]
-    return f"{figures['macro_f1']:.3f} ({low:.3f}-{high:.3f})"
+def interval(figures: dict[str, Any], figure: str = "macro_f1") -> str:
+    """A figure with its interval: ``0.812 (0.754-0.871)``."""
+    low, high = figures[f"{figure}_interval"]
+    return f"{figures[figure]:.3f} ({low:.3f}-{high:.3f})"
 
 
 def summary(name: str, figures: dict[str, Any]) -> str:
@@ -34,7 +35,10 @@ def summary(name: str, figures: dict[str, Any]) -> str:
         sets = figures["contrast_sets"]
         lines.append(f"  contrast sets with all three right: {sets['all_right']:.1%} of {sets['n']}")
     for values in figures["slices"].values():
-        lines += [f"  {value}: {interval(part)}, n = {part['n']}" for value, part in values.items()]
+        lines += [
+            f"  {value}: accuracy {interval(part, 'accuracy')}, macro-F1 {interval(part)}, n = {part['n']}"
+            for value, part in values.items()
+        ]
     return "\n".join(lines)
 
 
@@ -146,6 +150,7 @@ def _details(figures: dict[str, Any]) -> list[str]:
             + " |"
         )
     for field, values in figures["slices"].items():
-        lines += ["", f"| {field} | n | macro-F1 (95 % interval) | accuracy |", "|---|--:|---|--:|"]
-        lines += [f"| {v} | {p['n']} | {interval(p)} | {p['accuracy']:.3f} |" for v, p in values.items()]
+        # Most phenomena have hardly more than one label, where a macro average says nothing.
+        lines += ["", f"| {field} | n | accuracy (95 % interval) |", "|---|--:|---|"]
+        lines += [f"| {value} | {part['n']} | {interval(part, 'accuracy')} |" for value, part in values.items()]
     return lines

@@ -25,7 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTok
 
 from stancelib.labels import LABELS
 from training import corpus
-from training.loop import TRAIN_LENGTH, encode, fit, load_model
+from training.loop import TRAIN_LENGTH, encode, fit, load_model, precision_of_this_machine
 
 # Sentences are short; more positions than this would only make the folder larger.
 MAX_TOKENS = 256
@@ -126,6 +126,7 @@ def teacher_logits(folder: Path, texts: list[str], cache: Path) -> np.ndarray:
     cache.mkdir(parents=True, exist_ok=True)
     model, tokenizer = load_model(str(folder))
     model.eval()
+    bf16 = precision_of_this_machine() == "bf16"
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     result = np.zeros((len(texts), len(LABELS)), dtype=np.float32)
     portions = [order[start : start + 1024] for start in range(0, len(order), 1024)]
@@ -136,8 +137,9 @@ def teacher_logits(folder: Path, texts: list[str], cache: Path) -> np.ndarray:
             for start in range(0, len(portion), 32):
                 some = [texts[index] for index in portion[start : start + 32]]
                 batch = tokenizer(some, truncation=True, max_length=TRAIN_LENGTH, padding=True, return_tensors="pt")
-                with torch.inference_mode():
-                    rows.append(model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits.numpy())
+                with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                    logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+                rows.append(logits.float().numpy())
             partial = path.with_suffix(".part.npy")
             np.save(partial, np.concatenate(rows))
             partial.rename(path)

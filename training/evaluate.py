@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,15 @@ def macro_f1(gold: Indices, found: Indices, axis: int = -1) -> Any:
     return np.nanmean(np.stack(scores), axis=0)
 
 
-def bootstrap_interval(gold: Indices, found: Indices) -> tuple[float, float]:
-    """95 % percentile interval of macro-F1 over resampled sentences (Efron & Tibshirani 1993)."""
+def accuracy(gold: Indices, found: Indices, axis: int = -1) -> Any:
+    return (gold == found).mean(axis=axis)
+
+
+def bootstrap_interval(statistic: Callable[..., Any], gold: Indices, found: Indices) -> tuple[float, float]:
+    """95 % percentile interval of ``statistic`` over resampled sentences (Efron & Tibshirani 1993)."""
     result = stats.bootstrap(
         (gold, found),
-        macro_f1,
+        statistic,
         paired=True,
         vectorized=True,
         n_resamples=RESAMPLES,
@@ -89,8 +93,9 @@ def measure(
     result: dict[str, Any] = {
         "n": len(rows),
         "macro_f1": float(macro_f1(gold, found)),
-        "macro_f1_interval": bootstrap_interval(gold, found),
-        "accuracy": float((gold == found).mean()),
+        "macro_f1_interval": bootstrap_interval(macro_f1, gold, found),
+        "accuracy": float(accuracy(gold, found)),
+        "accuracy_interval": bootstrap_interval(accuracy, gold, found),
         "log_loss": float(log_loss(gold, probabilities.astype(np.float64), labels=range(len(LABELS)))),
         "calibration_error": calibration_error(gold, probabilities),
         "selective_accuracy_80": selective_accuracy(gold, probabilities),
@@ -122,8 +127,9 @@ def _by_value(rows: Sequence[dict[str, Any]], field: str, gold: Indices, found: 
             result[value] = {
                 "n": len(indices),
                 "macro_f1": float(macro_f1(some, other)),
-                "macro_f1_interval": bootstrap_interval(some, other),
-                "accuracy": float((some == other).mean()),
+                "macro_f1_interval": bootstrap_interval(macro_f1, some, other),
+                "accuracy": float(accuracy(some, other)),
+                "accuracy_interval": bootstrap_interval(accuracy, some, other),
             }
     return result
 
@@ -163,7 +169,10 @@ def main(argv: list[str] | None = None) -> None:
         measured[name] = measure(rows, classifier.predict_proba(texts), slices)
         measured[name]["measured_on"] = date.today().isoformat()
         measured[name]["baselines"] = {
-            title: {"macro_f1": float(macro_f1(gold, found)), "macro_f1_interval": bootstrap_interval(gold, found)}
+            title: {
+                "macro_f1": float(macro_f1(gold, found)),
+                "macro_f1_interval": bootstrap_interval(macro_f1, gold, found),
+            }
             for title, found in ((title, model.predict(texts)) for title, model in simple.items())
         }
         print(card.summary(name, measured[name]))

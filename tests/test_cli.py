@@ -1,0 +1,199 @@
+"""The command line as people use it."""
+
+import csv
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import REPOSITORY, python
+
+import stancelib
+
+SENTENCES = ["Norda rules out soldiers on the ground.", "We must send peacekeepers now.", "The vote is on Tuesday."]
+COMMAND = [sys.executable, "-m", "stancelib.cli"]
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    path = tmp_path / "speech.txt"
+    path.write_text("\n".join(SENTENCES) + "\n")
+    return path
+
+
+def test_sentences_give_a_table(stance):
+    ran = stance("predict", *SENTENCES)
+    assert ran.code == 0
+    assert ran.err == ""
+    head, *rows = ran.out.splitlines()
+    assert head.split() == ["label", "conf", "sentence"]
+    for row, text, expected in zip(rows, SENTENCES, stancelib.predict(SENTENCES), strict=True):
+        assert row == f"{expected.label:<7}  {expected.confidence:.2f}  {text}"
+
+
+def test_a_pipe_gets_long_lines_whole_and_no_colour(stance):
+    long = "Send them " + "and send them again " * 20
+    ran = stance("predict", long)
+    assert "\x1b" not in ran.out
+    assert long.strip() in ran.out
+
+
+def test_a_terminal_gets_colour_and_wrapping():
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "60", "TERM": "xterm-256color"}
+    environment.pop("NO_COLOR", None)
+    text = "Norda rules out soldiers on the ground, \x1b[31mwhatever its neighbours and its allies may say about it."
+    ran = subprocess.Popen([*COMMAND, "predict", text], stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    out = b""
+    while True:
+        try:
+            chunk = os.read(leader, 4096)
+        except OSError:  # how a pseudo-terminal says that the other end is closed
+            break
+        if not chunk:
+            break
+        out += chunk
+    assert ran.wait(60) == 0
+    shown = out.decode()
+    assert "\x1b[3" in shown
+    assert "\x1b[31mwhatever" not in shown  # escape codes of a text never reach the terminal
+    assert all(len(line) < 60 + 20 for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_file_is_written_in_the_format_of_its_ending(stance, lines: Path, tmp_path: Path, kind: str):
+    target = tmp_path / f"out.{kind}"
+    ran = stance("predict", lines, "--output", target)
+    assert ran.code == 0, ran.err
+    assert f"3 predictions in {target}" in ran.err
+    if kind == "parquet":
+        rows = pq.read_table(target).to_pylist()
+    elif kind == "jsonl":
+        rows = [json.loads(line) for line in target.read_text().splitlines()]
+    else:
+        rows = list(csv.DictReader(target.open(), delimiter="\t" if kind == "tsv" else ","))
+    assert [row["text"] for row in rows] == SENTENCES
+    for row, expected in zip(rows, stancelib.predict(SENTENCES), strict=True):
+        assert row["stance"] == expected.label
+        assert float(row["p_oppose"]) == pytest.approx(expected.probabilities["oppose"], abs=1e-3)
+
+
+def test_columns_are_kept_and_bad_rows_reported(stance, tmp_path: Path):
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text(f"id,body,label\n1,{SENTENCES[0]},gold\n2,,gold\n3,{SENTENCES[1]},gold\n")
+    ran = stance("predict", source, "-c", "body", "-o", target)
+    assert ran.code == 0
+    assert "1 of 3 rows could not be used: row 3: a blank text" in ran.err
+    rows = list(csv.DictReader(target.open()))
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert [row["label"] for row in rows] == ["gold"] * 3
+    assert rows[1]["stance"] == ""
+    assert rows[1]["problem"] == "a blank text"
+
+
+def test_format_without_output_goes_to_the_pipe(stance):
+    ran = stance("predict", SENTENCES[0], "-f", "jsonl")
+    assert json.loads(ran.out)["stance"] == stancelib.predict(SENTENCES[0]).label
+
+
+def test_standard_input(lines: Path):
+    ran = subprocess.run([*COMMAND, "predict", "-"], input=lines.read_text(), capture_output=True, text=True)
+    assert ran.returncode == 0
+    assert len(ran.stdout.splitlines()) == 4
+    ran = subprocess.run([*COMMAND, "predict"], input="", capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "holds no text" in ran.stderr
+
+
+def test_truncation_is_said(stance):
+    ran = stance("predict", "No soldiers should go there. " * 60)
+    assert ran.code == 0
+    assert "only the beginning counted" in ran.out
+    assert "1 texts are longer than the model reads" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["predict", "no-such-file.csv"], 1, "no such file"),
+        (["predict", "folder/no-such-file"], 1, "no such file"),
+        (["predict", "{lines}", "-o", "out.xyz"], 2, "end the name in"),
+        (["predict", "{lines}", "-o", "out.csv", "-f", "table"], 2, "printed, not written"),
+        (["predict", "{lines}", "-o", "{lines}", "-f", "csv"], 1, "exists already"),
+        (["predict", "{lines}", "-o", "/no/such/folder/out.csv"], 1, "cannot be written"),
+        (["predict", "{lines}", "-c", "body"], 1, "no column 'body'"),
+        (["predict", "{lines}", "-f", "parquet"], 1, "pipe"),
+        (["predict", "{lines}", "-m", "no-such-model"], 1, "models that ship"),
+        (["predict", "{lines}", "-f", "pdf"], 2, "Invalid value"),
+        (["predict", ""], 1, "blank"),
+        (["predict", "{lines}", "--backend", "onnx", "--device", "cuda"], 2, "onnx backend runs on the CPU"),
+        (["forecast"], 2, "No such command"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_errors_are_one_clear_line(stance, lines: Path, arguments: list[str], code: int, said: str):
+    ran = stance(*(argument.format(lines=lines) for argument in arguments))
+    assert ran.code == code
+    assert said in " ".join(ran.err.split())
+    assert "Traceback" not in ran.err + ran.out
+
+
+def test_help_teaches(stance):
+    ran = stance("predict", "--help")
+    assert ran.code == 0
+    for word in ("Examples", "--text-column", "Exit codes", "OUTPUT.part"):
+        assert word in ran.out
+
+
+def test_info_tells_what_there_is(stance):
+    ran = stance("info")
+    assert ran.code == 0
+    for word in (stancelib.__version__, "onnxruntime", "support, oppose, neutral", "as measured", "macro-F1", "small"):
+        assert word in ran.out
+    assert stance("--version").out.strip() == f"stancelib {stancelib.__version__}"
+
+
+def test_head_ends_it_quietly(tmp_path: Path):
+    path = tmp_path / "long.txt"
+    path.write_text("They must leave now.\n" * 20_000)
+    script = f"{' '.join(COMMAND)} predict {path} | head -n 2"
+    ran = subprocess.run(["bash", "-c", f"set -o pipefail; {script}"], capture_output=True, text=True, timeout=120)
+    assert len(ran.stdout.splitlines()) == 2
+    assert ran.stderr == ""
+    assert ran.returncode == 0
+
+
+def test_ctrl_c_keeps_what_was_done(tmp_path: Path):
+    source, target = tmp_path / "long.txt", tmp_path / "out.jsonl"
+    source.write_text("".join(f"They must leave town number {n} now.\n" for n in range(200_000)))
+    part = target.with_name("out.jsonl.part")
+    ran = subprocess.Popen([*COMMAND, "predict", source, "-o", target], stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if part.exists() and part.stat().st_size > 0:
+            break
+        time.sleep(0.1)
+    ran.send_signal(signal.SIGINT)
+    _, err = ran.communicate(timeout=60)
+    assert ran.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert not target.exists()
+    rows = [json.loads(line) for line in part.read_text().splitlines()]
+    assert [row["text"] for row in rows] == [f"They must leave town number {n} now." for n in range(len(rows))]
+    assert rows
+
+
+def test_the_sample_articles_are_read_line_by_line():
+    for path in sorted((REPOSITORY / "seeds" / "texts").glob("*.txt")):
+        sentences = [line for line in path.read_text().splitlines() if line.strip()]
+        assert 12 <= len(sentences) <= 20, path
+        ran = python("-m", "stancelib.cli", "predict", str(path))
+        assert ran.returncode == 0
+        assert len(ran.stdout.splitlines()) == len(sentences) + 1

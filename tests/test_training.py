@@ -1,0 +1,221 @@
+"""The steps that make a model: on a tiny one, and really."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, MPNetConfig, MPNetForSequenceClassification, set_seed
+
+from stancelib import LABELS, StanceClassifier
+from stancelib.checkpoint import DEFAULT_MODEL, shipped
+from training import base_weights, corpus, distill, export
+from training.loop import LengthGroups, StanceTrainer, encode, fit, load_model
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained MPNet of four thin layers with our tokenizer."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tokenizer = AutoTokenizer.from_pretrained(shipped()[DEFAULT_MODEL])
+    set_seed(1)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64}
+    config = MPNetConfig(vocab_size=len(tokenizer), max_position_embeddings=300, num_labels=3, initializer_range=0.2, **sizes)
+    MPNetForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone():
+    lengths = np.random.default_rng(1).integers(3, 60, 500).tolist()
+    sampler = LengthGroups(lengths, 16, seed=1)
+    first = list(sampler)
+    torch.rand(5)
+    assert list(sampler) == first
+    assert sorted(first) == list(range(500))
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+
+
+def loss(logits: list, labels: list, teacher: list | None, weight: float) -> float:
+    trainer = object.__new__(StanceTrainer)
+    trainer.teacher_weight = weight
+    inputs = {"labels": torch.tensor(labels)}
+    if teacher is not None:
+        inputs["teacher_logits"] = torch.tensor(teacher)
+
+    class Outputs(dict):
+        pass
+
+    def model(**_):
+        outputs = Outputs()
+        outputs.logits = torch.tensor(logits)
+        return outputs
+
+    return float(trainer.compute_loss(model, inputs))
+
+
+def test_the_loss_is_what_its_docstring_says():
+    nan = float("nan")
+    right, wrong = [[9.0, 0.0, 0.0]], [[0.0, 9.0, 0.0]]
+    assert loss(right, [0], None, 0.7) < 0.01 < loss(wrong, [0], None, 0.7)
+    # The teacher alone where there is no label, up to a constant in its logits; the label alone where it is nan.
+    assert loss(right, [-100], [[10.0, 1.0, 1.0]], 0.7) == pytest.approx(0, abs=1e-6)
+    assert loss(wrong, [-100], right, 0.7) == pytest.approx(0.7 * (81 + 81) / 3)
+    assert loss(right, [0], [[nan] * 3], 0.7) == pytest.approx(loss(right, [0], None, 0.7))
+    both = 0.3 * loss(wrong, [0], None, 0) + 0.7 * (81 + 81) / 3
+    assert loss(wrong, [0], right, 0.7) == pytest.approx(both)
+
+
+def test_a_tiny_model_learns_to_tell_words_apart(tiny: Path, tmp_path: Path):
+    set_seed(1)
+    model, tokenizer = load_model(str(tiny))
+    texts = ["send the soldiers", "withdraw the soldiers", "the weather report"] * 40
+    examples = encode(tokenizer, texts, list(LABELS) * 40)
+    settings = {"epochs": 12, "learning_rate": 2e-3, "batch_size": 12, "seed": 1, "patience": 12}
+    record = fit(model, tokenizer, examples, examples[:12], tmp_path / "run", **settings)
+    assert record["validation_macro_f1"] == 1
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    steps = [entry["step"] for entry in log if "loss" in entry]
+    assert steps == list(range(1, max(steps) + 1))
+
+
+COMMAND = [sys.executable, "-m", "training.teacher", "--epochs", "2", "--sentences", "320", "--learning-rate", "1e-3"]
+
+
+def run(base: Path, output: Path, kill_at_step: int | None = None) -> None:
+    command = [*COMMAND, "--base", str(base), "--output", str(output)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = output / "log.jsonl"
+    while kill_at_step is not None and process.poll() is None:
+        if log.exists() and len(log.read_text().splitlines()) >= kill_at_step:
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.01)
+    assert process.wait(timeout=300) == (0 if kill_at_step is None else -signal.SIGKILL)
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tiny: Path, tmp_path: Path):
+    run(tiny, tmp_path / "unbroken")
+    run(tiny, tmp_path / "killed", kill_at_step=15)  # after the checkpoint at step 10, before the one at 20
+    assert not (tmp_path / "killed" / "training.json").exists()
+    run(tiny, tmp_path / "killed")
+    expected, found = (load_file(tmp_path / name / "model.safetensors") for name in ("unbroken", "killed"))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    records = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("unbroken", "killed")]
+    assert records[0] == records[1]
+    logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("unbroken", "killed")]
+    assert [json.loads(line)["step"] for line in logs[0]][:40] == [json.loads(line)["step"] for line in logs[1]][:40]
+
+
+class TestStudent:
+    def test_layers_are_spread_over_the_teacher(self, tiny: Path):
+        model, _ = load_model(str(tiny))
+        stack = list(model.mpnet.encoder.layer)
+        distill.cut_layers(model, 2)
+        assert list(model.mpnet.encoder.layer) == [stack[0], stack[3]]
+        assert model.config.num_hidden_layers == 2
+
+    def test_a_smaller_vocabulary_gives_known_words_the_same_vectors(self, tiny: Path):
+        model, tokenizer = load_model(str(tiny))
+        model.eval()
+        text = "soldiers leave the town"
+        ids = tokenizer(text, return_tensors="pt")
+        before = model(**ids).logits
+        small = distill.prune_vocabulary(model, tokenizer, [text], 400)
+        assert len(small) == 400 == model.config.vocab_size
+        again = small(text, return_tensors="pt")
+        assert small.convert_ids_to_tokens(again["input_ids"][0]) == tokenizer.convert_ids_to_tokens(
+            ids["input_ids"][0]
+        )
+        torch.testing.assert_close(model(**again).logits, before)
+
+    def test_unknown_words_fall_into_pieces_not_into_unknown(self, tiny: Path):
+        model, tokenizer = load_model(str(tiny))
+        small = distill.prune_vocabulary(model, tokenizer, ["soldiers"], 300)
+        tokens = small.tokenize("Ouagadougou reconsiders, 3,000 km away!")
+        assert small.unk_token not in tokens
+        assert "".join(tokens).replace("##", "") == "ouagadougoureconsiders,3,000kmaway!"
+
+    def test_fewer_positions_change_no_short_text(self, tiny: Path):
+        model, tokenizer = load_model(str(tiny))
+        model.eval()
+        ids = tokenizer("No troops, no trainers.", return_tensors="pt")
+        before = model(**ids).logits
+        distill.cut_positions(model, 64)
+        assert model.config.max_position_embeddings == 66
+        torch.testing.assert_close(model(**ids).logits, before)
+
+    def test_held_out_texts_are_never_taught(self):
+        held_out = ["We should never have sent soldiers to that valley.", "No."]
+        texts = [
+            "We should NEVER have sent soldiers to that valley!",
+            "He said: we should never have sent soldiers to that valley. Then he left.",
+            "should never have sent soldiers to that valley",
+            "no",
+            "No soldier has ever been to that valley.",
+        ]
+        assert distill.without(texts, held_out) == texts[-1:]
+
+    def test_the_teachers_logits_are_kept_and_in_order(self, tiny: Path, tmp_path: Path):
+        texts = [row["text"] for row in corpus.load("validation")[:40]]
+        first = distill.teacher_logits(tiny, texts, tmp_path)
+        model, tokenizer = load_model(str(tiny))
+        model.eval()
+        one = model(**tokenizer(texts[7], return_tensors="pt")).logits.detach().numpy()[0]
+        np.testing.assert_allclose(first[7], one, atol=0.1)  # where the machine can, in 16 bits
+        kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+        assert np.array_equal(distill.teacher_logits(tiny, texts, tmp_path), first)
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == kept
+
+
+class TestExport:
+    def test_the_temperature_that_fits_is_found(self):
+        random = np.random.default_rng(1)
+        true = random.normal(size=(4000, 3)) * 2
+        p = np.exp(true) / np.exp(true).sum(1, keepdims=True)
+        labels = np.array([random.choice(3, p=row) for row in p])
+        assert export.fit_temperature(true * 3, labels) == pytest.approx(3, rel=0.1)
+
+    def test_a_folder_that_both_backends_read(self, tiny: Path, tmp_path: Path):
+        record = export.export(tiny, tmp_path / "out")
+        assert record["rounding"] < 1e-2
+        onnx = StanceClassifier.from_pretrained(tmp_path / "out")
+        torch_ = StanceClassifier.from_pretrained(tmp_path / "out", backend="torch", device="cpu")
+        texts = ["Send them.", "Bring the last of our soldiers home before the winter comes, I beg you.", "x"]
+        np.testing.assert_allclose(onnx.predict_proba(texts), torch_.predict_proba(texts), atol=1e-4)
+        # The weights are in one place only, and the graph finds them there after a move.
+        assert (tmp_path / "out" / "model.onnx").stat().st_size < 1_000_000
+        shutil.move(tmp_path / "out", tmp_path / "moved")
+        moved = StanceClassifier.from_pretrained(tmp_path / "moved")
+        assert np.array_equal(moved.predict_proba(texts), onnx.predict_proba(texts))
+
+
+class TestBaseWeights:
+    def test_a_folder_or_hub_id_is_passed_on(self, tiny: Path):
+        assert base_weights.resolve(str(tiny)) == str(tiny)
+        assert base_weights.resolve("someone/model") == "someone/model"
+
+    def test_weights_with_another_hash_are_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("STANCELIB_CACHE", str(tmp_path))
+        folder = tmp_path / "base" / "minilm"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"something else")
+        with pytest.raises(SystemExit, match="expected 53aa5117"):
+            base_weights.fetch("minilm")
+
+    @pytest.mark.skipif(
+        "STANCELIB_TEST_DOWNLOAD" not in os.environ, reason="downloads 80 MB; set STANCELIB_TEST_DOWNLOAD"
+    )
+    def test_weights_are_fetched_and_verified(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("STANCELIB_CACHE", str(tmp_path))
+        assert sorted(path.name for path in base_weights.fetch("minilm").iterdir()) == sorted(base_weights.FILES)
