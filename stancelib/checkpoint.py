@@ -113,10 +113,9 @@ class Checkpoint:
         try:
             with path.open("rb") as file:
                 (length,) = struct.unpack("<Q", file.read(8))
-                header = json.loads(file.read(length)) if length < size else None
-            assert header is not None
+                header = json.loads(file.read(min(length, size)))
             end = max(tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__")
-        except (struct.error, ValueError, KeyError, TypeError, AssertionError):
+        except (struct.error, ValueError, AttributeError, LookupError, TypeError):
             raise ModelError(f"{path} is damaged: it has no safetensors header; fetch the model again") from None
         if size != 8 + length + end:
             raise ModelError(f"{path} is damaged: {size:,} bytes, expected {8 + length + end:,}; fetch the model again")

@@ -6,11 +6,11 @@ import itertools
 import os
 import platform
 import sys
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -124,23 +124,31 @@ def predict(
         raise typer.BadParameter(str(error)) from None
     tally = _Tally()
     results = tally.count(_classify(table.rows, classifier))
-    if kind is None:
-        with _progress(table, to_terminal=sys.stdout.isatty()):
-            _print_lines(results)
-    else:
-        target: Path | IO[str] = output if output is not None else sys.stdout
-        with Writer(target, kind, table.columns, overwrite) as writer, _progress(table, to_terminal=False) as advance:
-            try:
-                for row, prediction in results:
-                    writer.write(result_cells(row, prediction))
-                    advance()
-            except KeyboardInterrupt:
-                if output is not None:
-                    _say(f"interrupted: {tally.rows:,} rows are in {writer.part}")
-                raise
+    try:
+        if kind is None:
+            _print_lines(results, table)
+        else:
+            _write(results, table, output, kind, overwrite)
+    except KeyboardInterrupt:
+        kept = f"; {tally.rows:,} rows are in {output}.part" if output is not None else ""
+        _say(f"interrupted{kept}")
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # The reader (head, say) has enough. Python would complain at exit, when it flushes the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
     tally.report(table.name, output)
     if tally.rows == tally.unusable:
         raise typer.Exit(1)
+
+
+def _write(
+    results: Iterator[tuple[Row, Prediction | None]], table: Table, output: Path | None, kind: Format, overwrite: bool
+) -> None:
+    with Writer(output or sys.stdout, kind, table.columns, overwrite) as writer, _progress(table) as advance:
+        for row, prediction in results:
+            writer.write(result_cells(row, prediction))
+            advance()
 
 
 def _output_format(output: Path | None, asked: OutputFormat | None) -> Format | None:
@@ -214,42 +222,47 @@ class _Tally:
             more = f"; {self.unusable - self.shown:,} more" if self.unusable > self.shown else ""
             _say(f"{name}: {self.unusable:,} of {self.rows:,} rows could not be used: {'; '.join(self.problems)}{more}")
         if self.truncated:
-            _say(f"{name}: {self.truncated:,} texts are longer than the model reads; only their beginning counted")
+            _say(f"{name}: {self.truncated:,} of the texts had more than the model reads; only their beginning counted")
         if output is not None:
             _say(f"{self.rows - self.unusable:,} predictions in {output}")
 
 
-def _print_lines(results: Iterator[tuple[Row, Prediction | None]]) -> None:
-    """A line a sentence: label, confidence, text. On a terminal in colour, with the text in its own column."""
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    wide = console.width - 15
+def _print_lines(results: Iterator[tuple[Row, Prediction | None]], table: Table) -> None:
+    """A line a sentence: label, confidence, text. On a terminal in colour, with the text wrapped in its own column."""
+    if not sys.stdout.isatty():
+        with _progress(table) as advance:
+            print("label    conf  sentence")
+            for row, prediction in results:
+                print(*_cells(row, prediction), sep="  ")
+                advance()
+        sys.stdout.flush()
+        return
+    console = Console(highlight=False)
     console.print(Text("label    conf  sentence", style="bold"))
     for row, prediction in results:
-        if prediction is None:
-            console.print(Text(f"-           -  (row {row.number}: {row.problem})", style="dim"))
-            continue
-        # Escape codes in a text must not reach the terminal.
-        sentence = Text("".join(c if c.isprintable() else " " for c in " ".join(prediction.text.split())))
-        head = f"{prediction.label:<7}  {prediction.confidence:.2f}  "
-        lines = sentence.wrap(console, wide) if console.is_terminal and wide > 20 else [sentence]
+        label, confidence, text = _cells(row, prediction)
+        style = COLOURS[prediction.label] if prediction else "dim"
+        lines = Text(text).wrap(console, max(20, console.width - 15))
         for number, line in enumerate(lines):
-            start = Text(head, style=COLOURS[prediction.label]) if number == 0 else Text(" " * len(head))
-            console.print(start + line)
-        if prediction.truncated:
-            console.print(
-                Text(" " * len(head) + "(longer than the model reads: only the beginning counted)", style="dim")
-            )
-    sys.stdout.flush()
+            head = f"{label}  {confidence}  " if number == 0 else " " * 15
+            console.print(Text(head, style=style) + line, soft_wrap=True)
 
 
-def _progress(table: Table, to_terminal: bool) -> Any:
-    """A progress bar on standard error, for long work whose results don't scroll by on the same terminal."""
-    if to_terminal or not sys.stderr.isatty():
-        return nullcontext(lambda: None)
-    return _Bar(table)
+def _cells(row: Row, prediction: Prediction | None) -> tuple[str, str, str]:
+    """Label, confidence and text, of fixed width but for the last, without what could steer a terminal."""
+    if prediction is None:
+        return "-      ", "   -", f"(row {row.number}: {row.problem})"
+    text = "".join(c if c.isprintable() else " " for c in " ".join(prediction.text.split()))
+    note = " (longer than the model reads: only the beginning counted)" if prediction.truncated else ""
+    return f"{prediction.label:<7}", f"{prediction.confidence:.2f}", text + note
 
 
-class _Bar:
+def _progress(table: Table) -> AbstractContextManager[Callable[[], None]]:
+    """A progress bar on standard error, where that is a terminal; gives what to call after each row."""
+    return _Bar(table) if sys.stderr.isatty() else nullcontext(lambda: None)
+
+
+class _Bar(AbstractContextManager[Callable[[], None]]):
     def __init__(self, table: Table) -> None:
         self._table, self._rows = table, 0
         self._progress = Progress(
@@ -263,7 +276,7 @@ class _Bar:
         )
         self._task = self._progress.add_task("", total=table.total, rows=0)
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Callable[[], None]:
         self._progress.start()
         return self.advance
 
@@ -324,10 +337,6 @@ def main() -> None:
     """The entry point: errors become one line on standard error and an exit code."""
     try:
         app(prog_name="stancelib", standalone_mode=True)
-    except BrokenPipeError:
-        # The reader (head, say) has enough. Python would complain at exit when it flushes the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except StancelibError as error:
         _say(f"error: {error}")
         sys.exit(1)

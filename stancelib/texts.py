@@ -59,12 +59,14 @@ def overlong(text: str) -> bool:
 
 
 def _describe(value: Any) -> str:
-    if value is None:
-        return "None (a missing text)"
+    kind = type(value).__name__
+    if value is None or kind in ("NAType", "NaTType"):
+        return f"{value} (a missing text)"
     if isinstance(value, float) and value != value:
         return "nan (a missing text)"
     if isinstance(value, (bytes, bytearray)):
         return "bytes; decode them first: raw.decode('utf-8')"
+    article = "an" if kind[0] in "aeiou" else "a"
     if isinstance(value, (list, tuple, set)):
-        return f"a {type(value).__name__}; pass a flat list of texts"
-    return f"a {type(value).__name__}"
+        return f"{article} {kind}; pass a flat list of texts"
+    return f"{article} {kind}"

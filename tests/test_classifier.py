@@ -87,7 +87,7 @@ BAD = [None, 3, b"bytes", ["nested"], "", "  ", float("nan")]
 
 
 def test_bad_elements_are_named_before_any_work(clf: StanceClassifier):
-    with pytest.raises(InputError, match=r"texts\[1\] is None.*texts\[2\] is a int.*2 more"):
+    with pytest.raises(InputError, match=r"texts\[1\] is None.*texts\[2\] is an int.*2 more"):
         clf.predict(["good", *BAD])
     for bad in BAD:
         with pytest.raises(InputError):

@@ -116,7 +116,7 @@ def test_truncation_is_said(stance):
     ran = stance("predict", "No soldiers should go there. " * 60)
     assert ran.code == 0
     assert "only the beginning counted" in ran.out
-    assert "1 texts are longer than the model reads" in ran.err
+    assert "1 of the texts had more than the model reads" in ran.err
 
 
 @pytest.mark.parametrize(

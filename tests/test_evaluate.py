@@ -102,6 +102,11 @@ def test_readme_and_model_card_show_these_figures(metrics: dict):
     assert card.model_card(metrics) == (shipped()[DEFAULT_MODEL] / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_first_result_of_the_readme_is_what_the_model_says(clf):
+    shown = [line for line in (REPOSITORY / "README.md").read_text().splitlines() if line.startswith("oppose")]
+    assert shown == [str(clf.predict("Norda rules out soldiers on the ground."))]
+
+
 def test_real_text_was_measured_and_is_not_in_the_repository(metrics: dict):
     assert metrics["data"]["real_dev"]["n"] == 207
     assert "text" not in json.dumps(metrics["data"]["real_dev"])

@@ -63,7 +63,8 @@ def test_what_is_no_column_is_refused_with_advice(value):
     [
         (None, "missing"),
         (float("nan"), "missing"),
-        (7, "int"),
+        (pd.NA, "missing"),
+        (7, "an int"),
         (b"x", "decode"),
         (["x"], "flat list"),
         ("", "blank"),

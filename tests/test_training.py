@@ -29,7 +29,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(shipped()[DEFAULT_MODEL])
     set_seed(1)
     sizes = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64}
-    config = MPNetConfig(vocab_size=len(tokenizer), max_position_embeddings=300, num_labels=3, initializer_range=0.2, **sizes)
+    config = MPNetConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=300, num_labels=3, initializer_range=0.2, **sizes
+    )
     MPNetForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

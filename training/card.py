@@ -55,9 +55,17 @@ def figures_table(metrics: dict[str, Any]) -> str:
             lines.append(f"| … {SOURCES.get(source, source)} | {part['n']:,} | {interval(part)} | | |")
     lines += [
         "",
-        f"Macro-F1 with a 95 % bootstrap interval (2,000 resamples), written by `python -m training.evaluate` "
-        f"for the model `{metrics['model']['name']}`, weights sha256 `{metrics['model']['sha256'][:12]}…`.",
+        "Macro-F1 with a 95 % bootstrap interval (2,000 resamples of the sentences), written by `python -m "
+        f"training.evaluate` for the model `{metrics['model']['name']}`, weights sha256 "
+        f"`{metrics['model']['sha256'][:12]}…`.",
     ]
+    if "real_dev" in metrics["data"]:
+        real = metrics["data"]["real_dev"]
+        lines[-1] += (
+            f" Of the real sentences, {real['accuracy']:.1%} get the right label, and {real['selective_accuracy_80']:.1%} "
+            "of the four fifths that it is most confident of; its confidence is off by "
+            f"{real['calibration_error']:.3f} on average (expected calibration error)."
+        )
     return "\n".join(lines)
 
 
