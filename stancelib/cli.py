@@ -122,7 +122,7 @@ def predict(
         classifier = StanceClassifier.from_pretrained(model, backend=backend.value, device=device)
     except ValueError as error:  # a device that is not there, or not for this backend
         raise typer.BadParameter(str(error)) from None
-    tally = _Tally()
+    tally = _Tally(table)
     results = tally.count(_classify(table.rows, classifier))
     try:
         if kind is None:
@@ -137,7 +137,7 @@ def predict(
         # The reader (head, say) has enough. Python would complain at exit, when it flushes the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
-    tally.report(table.name, output)
+    tally.report(output)
     if tally.rows == tally.unusable:
         raise typer.Exit(1)
 
@@ -177,7 +177,7 @@ def _open_input(inputs: list[str], text_column: str | None) -> Table:
     if len(inputs) == 1 and _is_path(inputs[0]):
         return open_table(inputs[0], text_column)
     rows = (Row(number, {"text": text}, text, problem(text)) for number, text in enumerate(inputs, 1))
-    return Table("the command line", ["text"], "text", rows)
+    return Table("the command line", ["text"], "text", rows, unit="text")
 
 
 def _is_path(argument: str) -> bool:
@@ -201,7 +201,8 @@ class _Tally:
 
     shown = 5
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table) -> None:
+        self.name, self.unit = table.name, table.unit
         self.rows = self.unusable = self.truncated = 0
         self.problems: list[str] = []
 
@@ -212,17 +213,19 @@ class _Tally:
             if prediction is None:
                 self.unusable += 1
                 if len(self.problems) < self.shown:
-                    self.problems.append(f"row {row.number}: {row.problem}")
+                    self.problems.append(f"{self.unit} {row.number}: {row.problem}")
             yield row, prediction
 
-    def report(self, name: str, output: Path | None) -> None:
+    def report(self, output: Path | None) -> None:
         if self.rows == 0:
-            _say(f"error: {name} holds no text")
+            _say(f"error: {self.name} holds no text")
         if self.unusable:
             more = f"; {self.unusable - self.shown:,} more" if self.unusable > self.shown else ""
-            _say(f"{name}: {self.unusable:,} of {self.rows:,} rows could not be used: {'; '.join(self.problems)}{more}")
+            found = "; ".join(self.problems) + more
+            _say(f"{self.name}: {self.unusable:,} of {self.rows:,} rows could not be used: {found}")
         if self.truncated:
-            _say(f"{name}: {self.truncated:,} of the texts had more than the model reads; only their beginning counted")
+            cut = f"{self.truncated:,} of the texts had more than the model reads"
+            _say(f"{self.name}: {cut}; only their beginning counted")
         if output is not None:
             _say(f"{self.rows - self.unusable:,} predictions in {output}")
 
@@ -251,7 +254,7 @@ def _print_lines(results: Iterator[tuple[Row, Prediction | None]], table: Table)
 def _cells(row: Row, prediction: Prediction | None) -> tuple[str, str, str]:
     """Label, confidence and text, of fixed width but for the last, without what could steer a terminal."""
     if prediction is None:
-        return "-      ", "   -", f"(row {row.number}: {row.problem})"
+        return "-      ", "   -", f"({row.problem})"
     text = "".join(c if c.isprintable() else " " for c in " ".join(prediction.text.split()))
     note = " (longer than the model reads: only the beginning counted)" if prediction.truncated else ""
     return f"{prediction.label:<7}", f"{prediction.confidence:.2f}", text + note

@@ -46,7 +46,10 @@ class Row:
 
 @dataclass
 class Table:
-    """An open file of texts. ``rows`` may be iterated once; ``done()`` of ``total`` bytes or rows have been read."""
+    """An open file of texts. ``rows`` may be iterated once; ``done()`` of ``total`` bytes or rows have been read.
+
+    ``unit`` is what the numbers of the rows count: lines of the file, rows of a Parquet file, …
+    """
 
     name: str
     columns: list[str]
@@ -54,6 +57,7 @@ class Table:
     rows: Iterator[Row]
     total: int | None = None
     done: Callable[[], int] = field(default=lambda: 0)
+    unit: str = "line"
 
 
 def format_of(path: str | os.PathLike[str]) -> Format | None:
@@ -229,7 +233,7 @@ def _open_parquet(path: Path, asked: str | None) -> Table:
                 read += 1
                 yield _row(read, cells, cells[column])
 
-    return Table(str(path), columns, column, rows(), file.metadata.num_rows, lambda: read)
+    return Table(str(path), columns, column, rows(), file.metadata.num_rows, lambda: read, "row")
 
 
 def pyarrow_parquet(path: object) -> Any:

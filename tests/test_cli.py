@@ -90,7 +90,7 @@ def test_columns_are_kept_and_bad_rows_reported(stance, tmp_path: Path):
     source.write_text(f"id,body,label\n1,{SENTENCES[0]},gold\n2,,gold\n3,{SENTENCES[1]},gold\n")
     ran = stance("predict", source, "-c", "body", "-o", target)
     assert ran.code == 0
-    assert "1 of 3 rows could not be used: row 3: a blank text" in ran.err
+    assert "1 of 3 rows could not be used: line 3: a blank text" in ran.err
     rows = list(csv.DictReader(target.open()))
     assert [row["id"] for row in rows] == ["1", "2", "3"]
     assert [row["label"] for row in rows] == ["gold"] * 3

@@ -61,10 +61,11 @@ def figures_table(metrics: dict[str, Any]) -> str:
     ]
     if "real_dev" in metrics["data"]:
         real = metrics["data"]["real_dev"]
+        selective, error = real["selective_accuracy_80"], real["calibration_error"]
         lines[-1] += (
-            f" Of the real sentences, {real['accuracy']:.1%} get the right label, and {real['selective_accuracy_80']:.1%} "
-            "of the four fifths that it is most confident of; its confidence is off by "
-            f"{real['calibration_error']:.3f} on average (expected calibration error)."
+            f" Of the real sentences, {real['accuracy']:.1%} get the right label, and {selective:.1%} of the four "
+            f"fifths that it is most confident of; its confidence is off by {error:.3f} on average (expected "
+            "calibration error)."
         )
     return "\n".join(lines)
 
