@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARTICLE ?= seeds/texts/red-lines.txt
-# Real text to measure on and to distil from, for those who have it (see training/README.md).
-REAL ?= ../shared/data/real_dev.jsonl
-UNLABELLED ?= ../shared/data/unlabelled_real.jsonl.gz
+# Real sentences to measure on: a .jsonl file, see training/README.md.
+REAL ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint model evaluate wheel clean
@@ -30,13 +29,11 @@ lint: $(VENV)/.dev ## mend style, check types
 model: $(VENV)/.dev ## train the shipped model anew (hours; goes on where it was stopped)
 	$(BIN)/python -m training.corpus check
 	$(BIN)/python -m training.teacher --base mpnet --output runs/teacher
-	$(BIN)/python -m training.distill --teacher runs/teacher --output runs/student \
-		$(if $(wildcard $(UNLABELLED)),--unlabelled $(UNLABELLED)) $(if $(wildcard $(REAL)),--held-out $(REAL))
-	$(BIN)/python -m training.export runs/student --output models/small
+	$(BIN)/python -m training.export runs/teacher --output models/base --words 15500
 	$(MAKE) evaluate
 
 evaluate: $(VENV)/.dev ## measure the shipped model and write the figures
-	$(BIN)/python -m training.evaluate models/small $(if $(wildcard $(REAL)),--real $(REAL)) --readme README.md
+	$(BIN)/python -m training.evaluate models/base $(if $(REAL),--real $(REAL)) --readme README.md
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/pip wheel -q --no-deps -w dist .

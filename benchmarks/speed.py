@@ -29,14 +29,13 @@ def spread(values: list[float], digits: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--model", help="a shipped model's name or a folder")
     arguments = parser.parse_args()
     starts = []
     for _ in range(arguments.rounds):
         start = time.perf_counter()
         subprocess.run([sys.executable, "-c", FIRST], check=True)
         starts.append(time.perf_counter() - start)
-    classifier = stancelib.StanceClassifier.from_pretrained(arguments.model)
+    classifier = stancelib.StanceClassifier.from_pretrained()
     texts = [json.loads(line)["text"] for line in SENTENCES.read_text(encoding="utf-8").splitlines()]
     classifier.predict(texts[:64])
     rates, latencies = [], []

@@ -18,10 +18,11 @@ from typing import Any
 from stancelib.errors import ModelError
 from stancelib.labels import LABELS
 
-DEFAULT_MODEL = "small"
+DEFAULT_MODEL = "base"
 _PACKAGE = Path(__file__).resolve().parent
 # In an installed package the models lie inside it; in a clone of the repository, beside it.
-MODEL_FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
+_IN_CLONE = (_PACKAGE.parent / "pyproject.toml").is_file()
+MODEL_FOLDERS = (_PACKAGE / "models", *([_PACKAGE.parent / "models"] if _IN_CLONE else []))
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 
 
@@ -56,6 +57,8 @@ class Checkpoint:
             raise ModelError(
                 f"{self.folder}: config.json names the labels {given}, stancelib reads models with {list(LABELS)}"
             )
+        if sorted(names) != [str(index) for index in range(len(LABELS))]:
+            raise ModelError(f"{self.folder}: config.json numbers the labels {list(names)}, they must be 0, 1 and 2")
         self._check_weights()
 
     @cached_property
@@ -134,7 +137,7 @@ def _find(name: str | os.PathLike[str]) -> Path:
     models = shipped()
     if isinstance(name, str) and name in models:
         return models[name]
-    path = Path(name).expanduser()
+    path = Path(name)
     if path.is_dir():
         return path.resolve()
     if path.is_file():

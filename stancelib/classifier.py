@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 
 from stancelib.batching import batches, pad
 from stancelib.checkpoint import Checkpoint
-from stancelib.errors import InputError
+from stancelib.errors import InputError, ModelError
 from stancelib.labels import LABELS, Label
 from stancelib.prediction import Prediction
 from stancelib.runtime import Backend, Runtime, open_runtime
-from stancelib.texts import iterate, problem
+from stancelib.texts import problem, windows
 from stancelib.tokens import Encoded, Encoder
 
 Invalid: TypeAlias = Literal["raise", "skip"]
@@ -90,9 +89,8 @@ class StanceClassifier:
             A `Prediction` for a string, else a list of them in the order of the texts.
         """
         if isinstance(texts, str):
-            return self._predict_valid(list(_checked([texts], "raise", single=True)))[0]
-        elements = list(iterate(texts))
-        valid = list(_checked(elements, invalid))
+            return self._predict_valid(_checked([texts], "raise", single=True))[0]
+        valid = _checked(_all(texts), invalid)
         return [
             prediction
             for start in range(0, len(valid), WINDOW)
@@ -104,8 +102,8 @@ class StanceClassifier:
 
         One string gives shape (1, 3). With ``invalid="skip"``, rows of what can't be classified are nan.
         """
-        elements = [texts] if isinstance(texts, str) else list(iterate(texts))
-        valid = list(_checked(elements, invalid, single=isinstance(texts, str)))
+        elements = [texts] if isinstance(texts, str) else _all(texts)
+        valid = _checked(elements, invalid, single=isinstance(texts, str))
         result = np.full((len(valid), len(LABELS)), np.nan, dtype=np.float32)
         for start in range(0, len(valid), WINDOW):
             window = valid[start : start + WINDOW]
@@ -125,10 +123,12 @@ class StanceClassifier:
         """
         if isinstance(texts, str):
             raise InputError("stream takes an iterable of texts; for one text call predict")
+        _check_invalid(invalid)
+        return self._stream(windows(texts, WINDOW), invalid)
+
+    def _stream(self, parts: Iterator[list[Any]], invalid: Invalid) -> Iterator[Prediction | None]:
         position = 0
-        # Not `iterate`: an array's elements are taken as they come, not all made Python objects first.
-        elements = iter(texts) if isinstance(texts, Iterator) else iterate(texts)
-        while window := list(itertools.islice(elements, WINDOW)):
+        for window in parts:
             problems = [problem(text) for text in window]
             bad = next((i for i, found in enumerate(problems) if found), None) if invalid == "raise" else None
             usable = [text if not found else None for text, found in zip(window, problems, strict=True)]
@@ -156,6 +156,8 @@ class StanceClassifier:
         for group in batches([len(item.ids) for item in encoded]):
             ids, mask = pad([encoded[index].ids for index in group], self._pad_id)
             logits[group] = self._runtime(ids, mask)[:, self.checkpoint.columns]
+        if not np.isfinite(logits).all():
+            raise ModelError(f"{self.checkpoint.folder} gives numbers that are not finite; its weights are damaged")
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
         result: NDArray[np.float32] = exponents / exponents.sum(axis=1, keepdims=True)
         return result
@@ -164,10 +166,18 @@ class StanceClassifier:
 _ADVICE = '; mend the input, or pass invalid="skip" to get None in its place'
 
 
-def _checked(elements: list[Any], invalid: Invalid, single: bool = False) -> list[str | None]:
-    """The texts, with None for what is invalid; raises `InputError` instead if ``invalid`` says so."""
+def _all(texts: Any) -> list[Any]:
+    return [text for window in windows(texts, WINDOW) for text in window]
+
+
+def _check_invalid(invalid: str) -> None:
     if invalid not in ("raise", "skip"):
         raise ValueError(f"invalid={invalid!r} is neither 'raise' nor 'skip'")
+
+
+def _checked(elements: list[Any], invalid: Invalid, single: bool = False) -> list[str | None]:
+    """The texts, with None for what is invalid; raises `InputError` instead if ``invalid`` says so."""
+    _check_invalid(invalid)
     problems = [problem(text) for text in elements]
     found = [(index, reason) for index, reason in enumerate(problems) if reason]
     if found and invalid == "raise":

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -23,7 +24,7 @@ from stancelib.checkpoint import Checkpoint, shipped
 from stancelib.classifier import WINDOW, StanceClassifier
 from stancelib.errors import FileError, StancelibError
 from stancelib.prediction import Prediction
-from stancelib.results import Writer, result_cells
+from stancelib.results import Writer
 from stancelib.tables import FORMATS, Format, Row, Table, format_of, open_table, read_table
 from stancelib.texts import problem
 
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 
 
-class OutputFormat(str, Enum):
+class OutputFormat(StrEnum):
     """How results are written."""
 
     table = "table"
@@ -49,7 +50,17 @@ class OutputFormat(str, Enum):
     parquet = "parquet"
 
 
-class BackendName(str, Enum):
+class InputFormat(StrEnum):
+    """How sentences are read."""
+
+    lines = "lines"
+    csv = "csv"
+    tsv = "tsv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+class BackendName(StrEnum):
     """What runs the model."""
 
     onnx = "onnx"
@@ -93,6 +104,10 @@ def predict(
         OutputFormat | None,
         typer.Option("--format", "-f", help="Format of the output. [default: by --output's ending, else table]"),
     ] = None,
+    input_format: Annotated[
+        InputFormat | None,
+        typer.Option(help="Format of the input. [default: by the file's ending, else lines]"),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="A shipped model's name, a checkpoint folder, or a hub id.")
@@ -110,6 +125,8 @@ def predict(
 
     grep -i troops speech.txt | stancelib predict - --format jsonl
 
+    zcat posts.jsonl.gz | stancelib predict - --input-format jsonl --format csv > stances.csv
+
     The result has each input row's own columns, then stance, confidence, p_support, p_oppose, p_neutral, truncated
     (the text was longer than the model reads) and problem (why a row could not be classified; it keeps its place).
 
@@ -117,7 +134,7 @@ def predict(
     OUTPUT.part).
     """
     kind = _output_format(output, format_)
-    table = _open_input(inputs or [], text_column)
+    table = _open_input(inputs or [], text_column, input_format.value if input_format else None)
     try:
         classifier = StanceClassifier.from_pretrained(model, backend=backend.value, device=device)
     except ValueError as error:  # a device that is not there, or not for this backend
@@ -145,10 +162,14 @@ def predict(
 def _write(
     results: Iterator[tuple[Row, Prediction | None]], table: Table, output: Path | None, kind: Format, overwrite: bool
 ) -> None:
-    with Writer(output or sys.stdout, kind, table.columns, overwrite) as writer, _progress(table) as advance:
-        for row, prediction in results:
-            writer.write(result_cells(row, prediction))
-            advance()
+    with Writer(output or sys.stdout, kind, table.columns, overwrite, table.schema) as writer:
+        with _progress(table) as advance:
+            for row, prediction in results:
+                writer.write(row, prediction)
+                advance()
+        if writer.left_out:
+            names = ", ".join(sorted(writer.left_out)[:5])
+            _say(f"{table.name}: some rows have fields that the first has not ({names}); write .jsonl to keep them")
 
 
 def _output_format(output: Path | None, asked: OutputFormat | None) -> Format | None:
@@ -169,13 +190,18 @@ def _output_format(output: Path | None, asked: OutputFormat | None) -> Format | 
     return kind
 
 
-def _open_input(inputs: list[str], text_column: str | None) -> Table:
+def _open_input(inputs: list[str], text_column: str | None, kind: Format | None) -> Table:
     if not inputs and sys.stdin.isatty():
         raise typer.BadParameter("give sentences in quotes, a file, or - to read lines from a pipe")
     if not inputs or inputs == ["-"]:
-        return read_table(sys.stdin.buffer, "standard input", "lines", text_column)
-    if len(inputs) == 1 and _is_path(inputs[0]):
-        return open_table(inputs[0], text_column)
+        if kind == "parquet":
+            raise typer.BadParameter("Parquet can't be read from a pipe; name the file")
+        return read_table(sys.stdin.buffer, "standard input", kind or "lines", text_column)
+    paths = [argument for argument in inputs if _is_path(argument)]
+    if paths and len(inputs) > 1:
+        raise typer.BadParameter(f"{paths[0]} is a file; give one file at a time, or sentences")
+    if paths:
+        return open_table(inputs[0], text_column, kind)
     rows = (Row(number, {"text": text}, text, problem(text)) for number, text in enumerate(inputs, 1))
     return Table("the command line", ["text"], "text", rows, unit="text")
 
@@ -183,11 +209,11 @@ def _open_input(inputs: list[str], text_column: str | None) -> Table:
 def _is_path(argument: str) -> bool:
     """A file that exists, or what looks so much like the name of one that it is better to say that it doesn't."""
     try:
-        if Path(argument).exists():
+        if argument and Path(argument).exists():
             return True
     except (OSError, ValueError):  # a text that is too long for a name
         return False
-    return " " not in argument and (format_of(argument) is not None or "/" in argument)
+    return format_of(argument) is not None or (" " not in argument and argument.startswith(("/", "./", "../", "~/")))
 
 
 def _classify(rows: Iterator[Row], classifier: StanceClassifier) -> Iterator[tuple[Row, Prediction | None]]:
@@ -276,6 +302,8 @@ class _Bar(AbstractContextManager[Callable[[], None]]):
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
+            redirect_stdout=False,  # standard output may be a file
+            redirect_stderr=False,
         )
         self._task = self._progress.add_task("", total=table.total, rows=0)
 
@@ -305,7 +333,7 @@ def info(
 
     checkpoint = Checkpoint.open(model)
     metrics = checkpoint.metrics
-    recorded = metrics.get("model", {}).get("sha256")
+    recorded = metrics["model"].get("sha256") if isinstance(metrics.get("model"), dict) else None
     intact = "not recorded" if recorded is None else "as measured" if recorded == checkpoint.sha256() else "CHANGED"
     rows = {
         "stancelib": stancelib.__version__,
@@ -319,9 +347,7 @@ def info(
         "labels": ", ".join(stancelib.LABELS),
         "reads": f"up to {checkpoint.max_tokens} tokens a text",
     }
-    for name, measured in metrics.get("data", {}).items():
-        low, high = measured["macro_f1_interval"]
-        rows[f"on {name}"] = f"macro-F1 {measured['macro_f1']:.3f} ({low:.3f}-{high:.3f}), n = {measured['n']:,}"
+    rows |= _figures(metrics)
     grid = RichTable.grid(padding=(0, 2))
     for name, value in rows.items():
         grid.add_row(Text(name, style="bold"), Text(value, overflow="fold"))
@@ -331,6 +357,18 @@ def info(
         raise StancelibError(f"{checkpoint.folder}/model.safetensors is not the file that was measured; fetch it again")
 
 
+def _figures(metrics: dict[str, Any]) -> dict[str, str]:
+    """The measured figures, a line each; none if ``metrics.json`` is somebody else's."""
+    try:
+        return {
+            f"on {name}": f"macro-F1 {measured['macro_f1']:.3f} ({measured['macro_f1_interval'][0]:.3f}-"
+            f"{measured['macro_f1_interval'][1]:.3f}), n = {measured['n']:,}"
+            for name, measured in metrics["data"].items()
+        }
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError):
+        return {}
+
+
 def _say(message: str) -> None:
     sys.stdout.flush()
     print(f"stancelib: {message}", file=sys.stderr)
@@ -338,6 +376,9 @@ def _say(message: str) -> None:
 
 def main() -> None:
     """The entry point: errors become one line on standard error and an exit code."""
+    if not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
+        # Whatever the locale; bytes of the input that are no UTF-8 go out as they came in.
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     try:
         app(prog_name="stancelib", standalone_mode=True)
     except StancelibError as error:

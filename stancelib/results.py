@@ -16,23 +16,23 @@ from stancelib.tables import Format, Row, pyarrow_parquet
 RESULT_COLUMNS = ("stance", "confidence", "p_support", "p_oppose", "p_neutral", "truncated", "problem")
 
 
-def result_cells(row: Row, prediction: Prediction | None) -> dict[str, Any]:
-    """What is written for one row: its own cells, then `RESULT_COLUMNS`, which are None where there is no prediction.
+def result_names(columns: list[str]) -> dict[str, str]:
+    """For each of `RESULT_COLUMNS`, the name that it has beside the input's own ``columns``, which keep theirs."""
+    prefix = ""
+    while {prefix + name for name in RESULT_COLUMNS} & set(columns):
+        prefix += "predicted_"
+    return {name: prefix + name for name in RESULT_COLUMNS}
 
-    A column of the input that has one of these names keeps it, and ours gets ``predicted_`` before it.
-    """
+
+def result_values(row: Row, prediction: Prediction | None) -> dict[str, Any]:
+    """Values for `RESULT_COLUMNS`; all but ``problem`` are None where there is no prediction."""
     values: dict[str, Any] = dict.fromkeys(RESULT_COLUMNS)
     if prediction is not None:
         values.update(stance=prediction.label, confidence=round(prediction.confidence, 4))
         values.update({f"p_{label}": round(p, 4) for label, p in prediction.probabilities.items()})
         values.update(truncated=prediction.truncated)
     values["problem"] = row.problem
-    cells = {name: _writable(value) for name, value in row.cells.items()}
-    return cells | {f"predicted_{name}" if name in cells else name: value for name, value in values.items()}
-
-
-def _writable(value: Any) -> Any:
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    return values
 
 
 class Writer(AbstractContextManager["Writer"]):
@@ -40,14 +40,21 @@ class Writer(AbstractContextManager["Writer"]):
 
     When the run is broken off, everything so far stays in ``NAME.part``.
 
+    Each row is the input's own cells and then `RESULT_COLUMNS`, which get ``predicted_`` before them if the input has a
+    column of such a name.
+
     Args:
         target: where to; a path must not exist yet, unless ``overwrite``.
         kind: the format; Parquet needs a path, and pyarrow.
         columns: the columns of the input.
+        schema: their Arrow schema, if the input is Parquet.
     """
 
-    def __init__(self, target: Path | IO[str], kind: Format, columns: list[str], overwrite: bool = False) -> None:
-        self.columns = list(result_cells(Row(0, dict.fromkeys(columns), None), None))
+    def __init__(
+        self, target: Path | IO[str], kind: Format, columns: list[str], overwrite: bool = False, schema: Any = None
+    ) -> None:
+        self._columns, self._names, self._keeps_all = columns, result_names(columns), kind == "jsonl"
+        self.left_out: set[str] = set()  # fields of single rows for which the output has no column
         self.target = target if isinstance(target, Path) else None
         if isinstance(target, Path):
             self.part = target.with_name(target.name + ".part")
@@ -57,13 +64,29 @@ class Writer(AbstractContextManager["Writer"]):
         try:
             self._sheet: _Lines | _Parquet
             if kind == "parquet":
-                self._sheet = _Parquet(self.part, self.columns)
+                self._sheet = _Parquet(self.part, columns, self._names, schema)
             else:
-                stream = self.part.open("w", encoding="utf-8", newline="") if isinstance(target, Path) else target
-                self._sheet = _Lines(stream, kind, self.columns)
+                # Bytes of the input that are no UTF-8 go out as they came in.
+                stream = (
+                    self.part.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+                    if isinstance(target, Path)
+                    else target
+                )
+                self._sheet = _Lines(stream, kind, [*columns, *self._names.values()])
         except OSError as error:
             raise FileError(f"{target} cannot be written: {error.strerror or error}") from None
-        self.write = self._sheet.write
+
+    def write(self, row: Row, prediction: Prediction | None) -> None:
+        cells: dict[str, Any] = {}
+        for name, value in row.cells.items():
+            if name in self._columns:
+                cells[name] = _encodable(value)
+            elif self._keeps_all:
+                cells[f"input_{name}" if name in self._names.values() else name] = _encodable(value)
+            else:
+                self.left_out.add(name)
+        cells.update({self._names[name]: _encodable(value) for name, value in result_values(row, prediction).items()})
+        self._sheet.write(cells)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -74,6 +97,21 @@ class Writer(AbstractContextManager["Writer"]):
         self._sheet.close()
         if kind is None:
             self.part.replace(self.target)
+
+
+def _encodable(value: Any) -> Any:
+    """``value`` without the lone surrogates that no file can hold; those that stand for raw bytes are kept."""
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return value
 
 
 def _check_target(target: Path, part: Path, overwrite: bool) -> None:
@@ -109,18 +147,22 @@ class _Lines:
 
 
 class _Parquet:
-    """Parquet; each column has the kind that its first rows have."""
+    """Parquet; the input's columns have the types of ``schema``, or those of their first rows."""
 
     rows_in_group = 8192
 
-    def __init__(self, path: Path, columns: list[str]) -> None:
+    def __init__(self, path: Path, columns: list[str], names: dict[str, str], schema: Any) -> None:
         self._parquet = pyarrow_parquet(path)
-        self._path, self._columns, self._pending = path, columns, list[dict[str, Any]]()
+        self._path, self._columns, self._names, self._schema = path, columns, names, schema
+        self._pending: list[dict[str, Any]] = []
         self._writer: Any = None
         path.touch()
 
     def write(self, cells: dict[str, Any]) -> None:
-        self._pending.append(cells)
+        # Parquet holds UTF-8 and nothing else.
+        self._pending.append(
+            {k: v.encode(errors="replace").decode() if type(v) is str else v for k, v in cells.items()}
+        )
         if len(self._pending) >= self.rows_in_group:
             self.flush()
 
@@ -129,31 +171,32 @@ class _Parquet:
 
         try:
             if self._writer is None:
-                self._writer = self._parquet.ParquetWriter(self._path, self._schema())
+                self._writer = self._parquet.ParquetWriter(self._path, self._whole_schema())
             self._writer.write_table(pyarrow.Table.from_pylist(self._pending, schema=self._writer.schema))
         except pyarrow.ArrowException as error:
             raise FileError(f"a column changes its kind, which Parquet can't hold ({error}); write .jsonl") from None
         self._pending.clear()
 
-    def _schema(self) -> Any:
+    def _whole_schema(self) -> Any:
         import pyarrow
 
-        found = pyarrow.Table.from_pylist(self._pending).schema
-        ours = {"truncated": pyarrow.bool_(), "stance": pyarrow.string(), "problem": pyarrow.string()}
+        found = self._schema or pyarrow.Table.from_pylist(self._pending).schema
         fields = []
         for name in self._columns:
-            kind = found.field(name).type if name in found.names else pyarrow.null()
-            if pyarrow.types.is_null(kind):  # empty so far: it must not be typed as null for ever
-                plain = name.removeprefix("predicted_")
-                number = plain == "confidence" or plain.startswith("p_")
-                kind = ours.get(plain, pyarrow.float64() if number else pyarrow.string())
-            fields.append(pyarrow.field(name, kind))
+            kind = found.field(name).type if name in found.names else pyarrow.string()
+            # Empty so far: it must not be typed as null for ever.
+            empty = self._schema is None and pyarrow.types.is_null(kind)
+            fields.append(pyarrow.field(name, pyarrow.string() if empty else kind))
+        kinds = {"stance": pyarrow.string(), "truncated": pyarrow.bool_(), "problem": pyarrow.string()}
+        fields += [pyarrow.field(own, kinds.get(name, pyarrow.float64())) for name, own in self._names.items()]
         return pyarrow.schema(fields)
 
     def close(self) -> None:
-        self.flush()
-        if self._writer is not None:
-            self._writer.close()
+        try:
+            self.flush()
+        finally:
+            if self._writer is not None:
+                self._writer.close()  # writes the footer, without which what was written can't be read
 
 
 def _json(value: Any) -> str:

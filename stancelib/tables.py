@@ -58,6 +58,7 @@ class Table:
     total: int | None = None
     done: Callable[[], int] = field(default=lambda: 0)
     unit: str = "line"
+    schema: Any = None  # of a Parquet file
 
 
 def format_of(path: str | os.PathLike[str]) -> Format | None:
@@ -65,8 +66,8 @@ def format_of(path: str | os.PathLike[str]) -> Format | None:
     return FORMATS.get(Path(path).suffix.lower())
 
 
-def open_table(path: str | os.PathLike[str], text_column: str | None = None) -> Table:
-    """Open a file of texts; its format is what its name ends in, and text lines otherwise.
+def open_table(path: str | os.PathLike[str], text_column: str | None = None, kind: Format | None = None) -> Table:
+    """Open a file of texts; its format is ``kind``, or what its name ends in, or text lines.
 
     Raises:
         FileError: it is not there, a folder, empty, in another encoding, or has no such column (the message lists
@@ -76,7 +77,7 @@ def open_table(path: str | os.PathLike[str], text_column: str | None = None) -> 
     path = Path(path)
     if path.is_dir():
         raise FileError(f"{path} is a folder; give a file")
-    kind = format_of(path) or "lines"
+    kind = kind or format_of(path) or "lines"
     try:
         if path.stat().st_size == 0:
             raise FileError(f"{path} is empty")
@@ -127,12 +128,24 @@ def _choose_column(name: str, columns: list[str], asked: str | None) -> str:
 
 def _row(number: int, cells: dict[str, Any], text: Any, found: str | None = None) -> Row:
     if found is None:
-        found = problem(text)
-        if isinstance(text, str) and any(
-            "\udc80" <= character <= "\udcff" for character in text if character > "\ud7ff"
-        ):
-            found = "not UTF-8; convert the file first (iconv -f WINDOWS-1252 -t UTF-8)"
+        found = f"not UTF-8; {_CONVERT}" if isinstance(text, str) and _undecoded(text) else problem(text)
     return Row(number, cells, text, found)
+
+
+_CONVERT = "convert the file first (iconv -f WINDOWS-1252 -t UTF-8)"
+
+
+def _undecoded(text: str) -> bool:
+    """Whether ``text`` holds bytes that were no UTF-8, which ``surrogateescape`` keeps as these characters."""
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def _check_columns(name: str, columns: list[str]) -> None:
+    if any(map(_undecoded, columns)):
+        raise FileError(f"{name} is not UTF-8: see the names of its columns; {_CONVERT}")
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise FileError(f"{name} has more than one column {', '.join(map(repr, twice))}; rename all but one")
 
 
 def _text_rows(lines: Iterable[str]) -> Iterator[Row]:
@@ -152,6 +165,7 @@ def _open_csv(
     columns = next(csv.reader([header], delimiter=delimiter), [])
     if not any(column.strip() for column in columns):
         raise FileError(f"{name}: line 1 must name the columns, it is blank")
+    _check_columns(name, columns)
     column = _choose_column(name, columns, asked)
 
     def rows() -> Iterator[Row]:
@@ -169,7 +183,9 @@ def _open_csv(
                 continue
             number = reader.line_num + 1
             given = dict(zip(columns, cells, strict=False))
-            wrong = None if len(cells) == len(columns) else f"{len(cells)} cells, the header has {len(columns)}"
+            wrong = None
+            if len(cells) != len(columns):
+                wrong = f"{len(cells)} cells, the header has {len(columns)}: {cells}"
             yield _row(number, given, given.get(column), wrong)
 
     return Table(name, columns, column, rows(), total, done)
@@ -185,12 +201,12 @@ def _open_jsonl(
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
-                yield number, None, f"not JSON ({error})"
+                yield number, None, f"not JSON ({error}): {line.strip()}"
                 continue
             if isinstance(value, dict):
                 yield number, value, None
             else:
-                yield number, None, f"a JSON {type(value).__name__}, not an object"
+                yield number, None, f"a JSON {type(value).__name__}, not an object: {line.strip()}"
 
     source = parsed()
     # The first good line tells the columns; broken ones before it are kept for the rows.
@@ -203,7 +219,7 @@ def _open_jsonl(
         raise FileError(f"{name} holds no line of JSON")
     first = head[-1][1]
     if first is None:
-        raise FileError(f"{name}, line {head[0][0]}: {head[0][2]}; a JSON Lines file holds one object a line")
+        raise FileError(f"{name}, line {head[0][0]}: {str(head[0][2])[:200]}; JSON Lines files hold an object a line")
     column = _choose_column(name, list(first), asked)
 
     def rows() -> Iterator[Row]:
@@ -233,7 +249,7 @@ def _open_parquet(path: Path, asked: str | None) -> Table:
                 read += 1
                 yield _row(read, cells, cells[column])
 
-    return Table(str(path), columns, column, rows(), file.metadata.num_rows, lambda: read, "row")
+    return Table(str(path), columns, column, rows(), file.metadata.num_rows, lambda: read, "row", file.schema_arrow)
 
 
 def pyarrow_parquet(path: object) -> Any:

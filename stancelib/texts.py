@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,13 +12,17 @@ from stancelib.errors import InputError
 MAX_CHARACTERS = 20_000
 
 
-def iterate(texts: Any) -> Iterator[Any]:
-    """The elements of a list, generator, set of rows, numpy array, pandas, polars or Arrow column, as Python objects.
+def windows(texts: Any, size: int) -> Iterator[list[Any]]:
+    """The elements of a collection of texts in order, ``size`` at a time, as lists of Python objects.
 
-    Raises `InputError` for what is no collection of texts: bytes, numbers, mappings, tables, arrays of two dimensions.
+    Takes lists, generators, numpy arrays, and pandas, polars or Arrow columns; of arrays and columns, only one window
+    at a time is turned into Python objects.
+
+    Raises `InputError` at once for what is no collection of texts: bytes, numbers, mappings, tables, arrays of two
+    dimensions.
     """
     kind = type(texts).__name__
-    if texts is None or isinstance(texts, (bytes, bytearray, int, float)):
+    if texts is None or isinstance(texts, (str, bytes, bytearray, int, float)) or getattr(texts, "ndim", 1) == 0:
         raise InputError(f"expected a text or an iterable of texts, got {_describe(texts)}")
     if isinstance(texts, Mapping):
         raise InputError(
@@ -27,12 +32,21 @@ def iterate(texts: Any) -> Iterator[Any]:
         raise InputError(
             f"expected one column of texts, got a {kind} with several; pass the column that holds the text"
         )
-    for method in ("to_pylist", "tolist", "to_list"):  # Arrow; numpy and pandas; polars
-        if hasattr(texts, method):
-            return iter(getattr(texts, method)())
     if not isinstance(texts, Iterable):
-        raise InputError(f"expected a text or an iterable of texts, got a {kind}")
-    return iter(texts)
+        raise InputError(f"expected a text or an iterable of texts, got {_describe(texts)}")
+    return _windows(texts, size)
+
+
+def _windows(texts: Any, size: int) -> Iterator[list[Any]]:
+    for method in ("to_pylist", "to_list", "tolist"):  # Arrow; polars and pandas; numpy
+        if hasattr(texts, method):
+            rows = getattr(texts, "iloc", texts)
+            for start in range(0, len(texts), size):
+                yield getattr(rows[start : start + size], method)()
+            return
+    elements = iter(texts)
+    while window := list(itertools.islice(elements, size)):
+        yield window
 
 
 def problem(text: Any) -> str | None:

@@ -10,8 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from stancelib import StanceClassifier, cli
+
+# Neither the machine's speed nor its settings for colour decide whether a test passes.
+settings.register_profile("stancelib", deadline=None)
+settings.load_profile("stancelib")
+for variable in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+    os.environ.pop(variable, None)
+os.environ.update(NO_COLOR="1", COLUMNS="200", TERM="dumb", HF_HUB_OFFLINE="1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -45,7 +53,4 @@ def stance(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 def python(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     """A new interpreter in the repository's environment."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=environment, timeout=300, **options
-    )
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=300, **options)

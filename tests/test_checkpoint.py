@@ -33,7 +33,7 @@ def test_the_default_ships_and_is_small_enough():
 
 
 def test_a_model_is_found_by_name_folder_and_path(folder: Path):
-    assert Checkpoint.open("small").folder == shipped()["small"]
+    assert Checkpoint.open("base").folder == shipped()["base"]
     assert Checkpoint.open(str(folder)).folder == folder
     assert Checkpoint.open(folder).config["model_type"] == "mpnet"
 

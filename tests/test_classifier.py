@@ -115,8 +115,11 @@ def test_stream_yields_all_before_the_bad_one_and_counts_right(clf: StanceClassi
     assert len(list(itertools.islice(stream, 1050))) == 1050
     with pytest.raises(InputError, match=r"texts\[1050\] is None"):
         next(stream)
-    with pytest.raises(InputError, match="one text"):
-        next(clf.stream("a text"))
+    for wrong, said in (("a text", "one text"), (3, "expected"), (None, "expected")):
+        with pytest.raises(InputError, match=said):
+            clf.stream(wrong)
+    with pytest.raises(ValueError, match="neither"):
+        clf.stream(SENTENCES, invalid="ignore")
 
 
 def test_stream_is_lazy(clf: StanceClassifier):

@@ -112,6 +112,28 @@ def test_standard_input(lines: Path):
     assert "holds no text" in ran.stderr
 
 
+def test_standard_input_in_another_format(stance):
+    data = '{"body": "They must leave."}\n{"body": "\udce9t\udce9"}\n'.encode(errors="surrogateescape")
+    command = [*COMMAND, "predict", "-", "--input-format", "jsonl", "-f", "jsonl"]
+    ran = subprocess.run(command, input=data, capture_output=True)
+    assert ran.returncode == 0, ran.stderr
+    first, second = ran.stdout.splitlines()
+    assert json.loads(first)["stance"] in stancelib.LABELS
+    assert b'"body": "\xe9t\xe9"' in second  # as it came in
+    assert b"not UTF-8" in second
+
+
+def test_a_redirected_table_is_in_the_file_though_errors_go_to_a_terminal(lines: Path, tmp_path: Path):
+    leader, follower = pty.openpty()
+    target = tmp_path / "out.txt"
+    with target.open("w") as out:
+        ran = subprocess.run([*COMMAND, "predict", lines], stdout=out, stderr=follower, timeout=60)
+    os.close(follower)
+    os.close(leader)
+    assert ran.returncode == 0
+    assert [line.split("  ")[-1].strip() for line in target.read_text().splitlines()[1:]] == SENTENCES
+
+
 def test_truncation_is_said(stance):
     ran = stance("predict", "No soldiers should go there. " * 60)
     assert ran.code == 0
@@ -123,7 +145,9 @@ def test_truncation_is_said(stance):
     ("arguments", "code", "said"),
     [
         (["predict", "no-such-file.csv"], 1, "no such file"),
-        (["predict", "folder/no-such-file"], 1, "no such file"),
+        (["predict", "no such file.csv"], 1, "no such file"),
+        (["predict", "{lines}", "{lines}"], 2, "one file at a time"),
+        (["predict", "./folder/no-such-file"], 1, "no such file"),
         (["predict", "{lines}", "-o", "out.xyz"], 2, "end the name in"),
         (["predict", "{lines}", "-o", "out.csv", "-f", "table"], 2, "printed, not written"),
         (["predict", "{lines}", "-o", "{lines}", "-f", "csv"], 1, "exists already"),
@@ -155,7 +179,7 @@ def test_help_teaches(stance):
 def test_info_tells_what_there_is(stance):
     ran = stance("info")
     assert ran.code == 0
-    for word in (stancelib.__version__, "onnxruntime", "support, oppose, neutral", "as measured", "macro-F1", "small"):
+    for word in (stancelib.__version__, "onnxruntime", "support, oppose, neutral", "as measured", "macro-F1", "base"):
         assert word in ran.out
     assert stance("--version").out.strip() == f"stancelib {stancelib.__version__}"
 

@@ -44,13 +44,14 @@ def test_contrast_sets_contrast():
     for row in load_all():
         if (row["group"] or "").startswith("set-"):
             sets.setdefault(row["group"], set()).add(row["label"])
-    assert len(sets) == 310
+    assert len(sets) >= 310
     assert all(len(labels) >= 2 for labels in sets.values())
 
 
 def test_the_split_is_the_one_that_was_fixed():
     # Adding rows may lengthen the files, but no row of the first corpus may move.
-    first = sorted(row["id"] for row in load("test") if row["batch"] <= "part23")
+    batches = {f"part{number:02d}" for number in range(1, 24)}
+    first = sorted(row["id"] for row in load("test") if row["batch"] in batches)
     assert len(first) == 1075
     assert hashlib.sha256("".join(first).encode()).hexdigest()[:16] == "0a0f0d69add66cd6"
 
@@ -99,6 +100,7 @@ def test_members_of_a_contrast_set_may_be_alike_and_stay_together(tmp_path: Path
         ({"phenomena": ["sad"]}, "phenomena"),
         ({"holders": [{"name": "Sudland", "stance": "oppose"}]}, "stands in the text"),
         ({"text": " "}, "non-empty"),
+        ({"context": ""}, "context"),
     ],
 )
 def test_a_bad_draft_is_refused_with_its_place_and_nothing_is_written(tmp_path: Path, change: dict, said: str):

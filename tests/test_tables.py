@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stancelib import FileError, MissingExtraError
-from stancelib.results import Writer, result_cells
+from stancelib.results import Writer, result_names
 from stancelib.tables import Row, open_table
 
 
@@ -85,6 +85,8 @@ def test_the_text_column_is_found_or_asked_for(tmp_path: Path):
     [
         ("a.txt", b"", "is empty"),
         ("a.csv", b"\n\n", "must name the columns"),
+        ("a.csv", b"id,id,text\n1,2,x\n", "more than one column 'id'"),
+        ("a.csv", b"id,text,ann\xe9e\n1,x,y\n", "not UTF-8"),
         ("a.jsonl", b"\n\n", "no line of JSON"),
         ("a.jsonl", b"text\nmore\n", "line 1: not JSON"),
         ("a.csv", "id,text\n1,x\n".encode("utf-16"), "UTF-16"),
@@ -140,43 +142,91 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: py
         open_table(write(tmp_path / "a.parquet", "x"))
 
 
+def row(cells: dict, text: str | None = None, problem: str | None = None) -> Row:
+    return Row(1, cells, text, problem)
+
+
+def read(path: Path) -> list[dict]:
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    lines = path.read_text(errors="surrogateescape").splitlines()
+    return [json.loads(line) for line in lines] if path.suffix == ".jsonl" else list(csv.DictReader(lines))
+
+
+KINDS = pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+
+
 class TestResults:
-    def test_own_columns_first_then_ours(self):
-        cells = result_cells(Row(1, {"id": 7, "text": "x"}, "x"), None)
-        assert list(cells)[:3] == ["id", "text", "stance"]
+    def test_names_that_the_input_has_are_left_to_it(self):
+        assert result_names(["id", "text"])["stance"] == "stance"
+        assert result_names(["stance"])["problem"] == "predicted_problem"
+        assert result_names(["stance", "predicted_stance"])["stance"] == "predicted_predicted_stance"
 
-    def test_a_column_of_the_same_name_is_kept(self):
-        cells = result_cells(Row(1, {"stance": "gold"}, "x", "broken"), None)
-        assert cells["stance"] == "gold"
-        assert cells["predicted_stance"] is None
-        assert cells["problem"] == "broken"
+    @KINDS
+    def test_every_row_has_the_same_columns(self, tmp_path: Path, kind: str):
+        target = tmp_path / f"out.{kind}"
+        with Writer(target, kind, ["text", "stance"]) as writer:
+            writer.write(row({"text": "One.", "stance": "gold"}), None)
+            writer.write(row({"text": "Two."}, problem="broken"), None)
+        first, second = read(target)
+        assert first["stance"] == "gold"
+        assert not second.get("stance")
+        assert second["predicted_problem"] == "broken"
 
-    @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+    def test_a_field_that_only_later_rows_have(self, tmp_path: Path):
+        late = row({"text": "Two.", "stance": "gold", "note": "x"})
+        for kind, left_out in (("csv", {"stance", "note"}), ("jsonl", set())):
+            with Writer(tmp_path / f"out.{kind}", kind, ["text"]) as writer:
+                writer.write(row({"text": "One."}), None)
+                writer.write(late, None)
+            assert writer.left_out == left_out
+            assert not read(tmp_path / f"out.{kind}")[1]["stance"]
+        assert read(tmp_path / "out.jsonl")[1]["input_stance"] == "gold"
+
+    @KINDS
     def test_written_and_then_renamed(self, tmp_path: Path, kind: str):
         target = tmp_path / f"out.{kind}"
         with Writer(target, kind, ["text"]) as writer:
-            writer.write(result_cells(Row(1, {"text": "One."}, "One."), None))
+            writer.write(row({"text": "One."}), None)
             assert not target.exists()
         assert not writer.part.exists()
-        assert target.stat().st_size > 0
+        assert read(target)[0]["text"] == "One."
 
-    @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+    @KINDS
     def test_a_run_that_breaks_off_keeps_what_it_had(self, tmp_path: Path, kind: str):
         target = tmp_path / f"out.{kind}"
         writer = Writer(target, kind, ["text"])
         with pytest.raises(KeyboardInterrupt), writer:
-            writer.write(result_cells(Row(1, {"text": "One."}, "One."), None))
+            writer.write(row({"text": "One."}), None)
             raise KeyboardInterrupt
         assert not target.exists()
-        if kind == "parquet":
-            assert pq.read_table(writer.part).num_rows == 1
-        else:
-            assert "One." in writer.part.read_text()
+        assert read(writer.part.rename(tmp_path / f"kept.{kind}"))[0]["text"] == "One."
 
-    def test_a_column_that_changes_its_kind(self, tmp_path: Path):
-        with pytest.raises(FileError, match="changes its kind"), Writer(tmp_path / "o.parquet", "parquet", ["n"]) as w:
-            for value in (1, "one"):
-                w.write(result_cells(Row(1, {"n": value}, None), None))
+    @KINDS
+    def test_what_no_file_can_hold_is_replaced_and_raw_bytes_are_kept(self, tmp_path: Path, kind: str):
+        target = tmp_path / f"out.{kind}"
+        with Writer(target, kind, ["name", "tags"]) as writer:
+            writer.write(row({"name": "Jos\udce9", "tags": ["\ud83d"]}), None)
+        if kind != "parquet":
+            assert b"Jos\xe9" in target.read_bytes()
+        assert len(read(target)) == 1
+
+    def test_parquet_keeps_the_types_of_its_input(self, tmp_path: Path):
+        nothing = pa.array([None, None], pa.date32())
+        source = pa.table({"n": pa.array([1, 2], pa.int8()), "empty": nothing, "text": ["a", "b"]})
+        pq.write_table(source, tmp_path / "in.parquet")
+        table = open_table(tmp_path / "in.parquet")
+        with Writer(tmp_path / "out.parquet", "parquet", table.columns, schema=table.schema) as writer:
+            for item in table.rows:
+                writer.write(item, None)
+        assert pq.read_table(tmp_path / "out.parquet").select(["n", "empty", "text"]) == source
+
+    def test_a_column_that_changes_its_kind_loses_nothing_before(self, tmp_path: Path):
+        writer = Writer(tmp_path / "o.parquet", "parquet", ["n"])
+        with pytest.raises(FileError, match="changes its kind"), writer:
+            for value in [*range(8192), "one"]:
+                writer.write(row({"n": value}), None)
+        assert pq.read_table(writer.part).num_rows == 8192
 
     def test_an_existing_file_is_not_replaced(self, tmp_path: Path):
         target = write(tmp_path / "out.csv", "mine")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stancelib import InputError
-from stancelib.texts import MAX_CHARACTERS, clean, iterate, overlong, problem
+from stancelib.texts import MAX_CHARACTERS, clean, overlong, problem, windows
 
 TEXTS = ["Send them.", "Bring them home."]
 
@@ -33,8 +33,7 @@ TEXTS = ["Send them.", "Bring them home."]
     ids=lambda column: type(column).__name__,
 )
 def test_any_column_of_texts_is_read(column):
-    assert list(iterate(column)) == TEXTS
-    assert all(type(text) is str for text in iterate(TEXTS))
+    assert list(windows(column, 1)) == [TEXTS[:1], TEXTS[1:]]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +42,8 @@ def test_any_column_of_texts_is_read(column):
         None,
         3,
         2.5,
+        np.int64(3),
+        np.array("text"),
         b"Send them.",
         {"text": TEXTS},
         pd.DataFrame({"text": TEXTS}),
@@ -55,7 +56,7 @@ def test_any_column_of_texts_is_read(column):
 )
 def test_what_is_no_column_is_refused_with_advice(value):
     with pytest.raises(InputError, match="expected"):
-        iterate(value)
+        windows(value, 10)
 
 
 @pytest.mark.parametrize(

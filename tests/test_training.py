@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,21 @@ import pytest
 import torch
 from conftest import REPOSITORY
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, MPNetConfig, MPNetForSequenceClassification, set_seed
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    MPNetConfig,
+    MPNetForSequenceClassification,
+    set_seed,
+)
 
 from stancelib import LABELS, StanceClassifier
 from stancelib.checkpoint import DEFAULT_MODEL, shipped
 from training import base_weights, corpus, distill, export
 from training.loop import LengthGroups, StanceTrainer, encode, fit, load_model
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64}
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +36,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     tokenizer = AutoTokenizer.from_pretrained(shipped()[DEFAULT_MODEL])
     set_seed(1)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64}
     config = MPNetConfig(
-        vocab_size=len(tokenizer), max_position_embeddings=300, num_labels=3, initializer_range=0.2, **sizes
+        vocab_size=len(tokenizer), max_position_embeddings=300, num_labels=3, initializer_range=0.2, **SIZES
     )
     MPNetForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -91,32 +98,45 @@ def test_a_tiny_model_learns_to_tell_words_apart(tiny: Path, tmp_path: Path):
     assert steps == list(range(1, max(steps) + 1))
 
 
-COMMAND = [sys.executable, "-m", "training.teacher", "--epochs", "2", "--sentences", "320", "--learning-rate", "1e-3"]
+# Kills itself, as kill -9 would, after the log line of the step that it is told.
+KILLED = """
+import os, signal, sys
+from training import loop, teacher
+step = int(sys.argv.pop(1))
+log = loop.StepLog.on_log
+def on_log(self, args, state, control, **kwargs):
+    log(self, args, state, control, **kwargs)
+    if state.global_step == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+loop.StepLog.on_log = on_log
+teacher.main(sys.argv[1:])
+"""
 
 
-def run(base: Path, output: Path, kill_at_step: int | None = None) -> None:
-    command = [*COMMAND, "--base", str(base), "--output", str(output)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    log = output / "log.jsonl"
-    while kill_at_step is not None and process.poll() is None:
-        if log.exists() and len(log.read_text().splitlines()) >= kill_at_step:
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.01)
-    assert process.wait(timeout=300) == (0 if kill_at_step is None else -signal.SIGKILL)
+def run(base: Path, output: Path, killed_at: int = -1, seed: int = 1) -> subprocess.CompletedProcess:
+    settings = ["--epochs", "2", "--sentences", "320", "--learning-rate", "1e-3", "--seed", str(seed)]
+    command = [sys.executable, "-c", KILLED, str(killed_at), "--base", str(base), "--output", str(output), *settings]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(tiny: Path, tmp_path: Path):
-    run(tiny, tmp_path / "unbroken")
-    run(tiny, tmp_path / "killed", kill_at_step=15)  # after the checkpoint at step 10, before the one at 20
-    assert not (tmp_path / "killed" / "training.json").exists()
-    run(tiny, tmp_path / "killed")
-    expected, found = (load_file(tmp_path / name / "model.safetensors") for name in ("unbroken", "killed"))
+    whole, broken = tmp_path / "unbroken", tmp_path / "killed"
+    assert run(tiny, whole).returncode == 0
+    assert run(tiny, broken, killed_at=15).returncode == -signal.SIGKILL  # checkpoints are at 10, 20, 30 and 40
+    assert not (broken / "training.json").exists()
+    (broken / "checkpoints" / "checkpoint-20").mkdir()  # killed while it was saved
+    (broken / "log.jsonl").open("a").write('{"step": 16, "lo')
+    assert run(tiny, broken).returncode == 0
+    expected, found = (load_file(folder / "model.safetensors") for folder in (whole, broken))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
-    records = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("unbroken", "killed")]
-    assert records[0] == records[1]
-    logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("unbroken", "killed")]
-    assert [json.loads(line)["step"] for line in logs[0]][:40] == [json.loads(line)["step"] for line in logs[1]][:40]
+    assert json.loads((whole / "training.json").read_text()) == json.loads((broken / "training.json").read_text())
+    steps = [[json.loads(line)["step"] for line in (f / "log.jsonl").read_text().splitlines()] for f in (whole, broken)]
+    assert steps[0] == steps[1]
+    again = run(tiny, whole)
+    assert "is finished" in again.stdout
+    other = run(tiny, whole, seed=2)
+    assert other.returncode == 1
+    assert "another seed" in other.stderr
 
 
 class TestStudent:
@@ -188,9 +208,17 @@ class TestExport:
         labels = np.array([random.choice(3, p=row) for row in p])
         assert export.fit_temperature(true * 3, labels) == pytest.approx(3, rel=0.1)
 
-    def test_a_folder_that_both_backends_read(self, tiny: Path, tmp_path: Path):
-        record = export.export(tiny, tmp_path / "out")
-        assert record["rounding"] < 1e-2
+    @pytest.mark.parametrize("architecture", ["mpnet", "bert"])
+    def test_a_folder_that_both_backends_read(self, architecture: str, tiny: Path, tmp_path: Path):
+        base = tiny
+        if architecture == "bert":
+            base = tmp_path / "bert"
+            tokenizer = AutoTokenizer.from_pretrained(tiny)
+            config = BertConfig(vocab_size=len(tokenizer), num_labels=3, pad_token_id=1, **SIZES)
+            BertForSequenceClassification(config).save_pretrained(base)
+            tokenizer.save_pretrained(base)
+        record = export.export(base, tmp_path / "out")
+        assert record["largest_change_by_rounding"] < 5e-3
         onnx = StanceClassifier.from_pretrained(tmp_path / "out")
         torch_ = StanceClassifier.from_pretrained(tmp_path / "out", backend="torch", device="cpu")
         texts = ["Send them.", "Bring the last of our soldiers home before the winter comes, I beg you.", "x"]

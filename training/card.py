@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from stancelib.labels import LABELS
@@ -52,7 +53,10 @@ def figures_table(metrics: dict[str, Any]) -> str:
         simple = [interval(other) for other in figures["baselines"].values()]
         lines.append(f"| {_title(name)} | {figures['n']:,} | **{interval(figures)}** | {' | '.join(simple)} |")
         for source, part in figures["slices"].get("source", {}).items():
-            lines.append(f"| … {SOURCES.get(source, source)} | {part['n']:,} | {interval(part)} | | |")
+            simple = [interval(other["slices"]["source"][source]) for other in figures["baselines"].values()]
+            lines.append(
+                f"| … {SOURCES.get(source, source)} | {part['n']:,} | {interval(part)} | {' | '.join(simple)} |"
+            )
     lines += [
         "",
         "Macro-F1 with a 95 % bootstrap interval (2,000 resamples of the sentences), written by `python -m "
@@ -104,14 +108,13 @@ def model_card(metrics: dict[str, Any]) -> str:
         "",
         "## What it is",
         "",
-        f"MPNet, cut to {training.get('layers', 'some')} layers and {training.get('words', 'fewer')} words and "
-        "distilled from a fine-tuned 12-layer teacher. Weights are stored in 16 bits and computed in 32; `model.onnx` "
-        "is the graph over the same file.",
+        f"MPNet with {training.get('layers', '?')} layers and a vocabulary of {training.get('words', 0):,}, fine-tuned "
+        "on the corpus of this project. Large matrices are stored as 8-bit floats, the rest in 16 bits, and all is "
+        "computed in 32; `model.onnx` is the graph over the same file.",
         "",
         "| | |",
         "|---|---|",
         *(f"| {key.replace('_', ' ')} | {_plain(value)} |" for key, value in training.items()),
-        f"| corpus sha256 | `{model['corpus_sha256'][:16]}…` |",
         f"| weights sha256 | `{model['sha256']}` |",
         "",
         "## How good it is",
@@ -134,6 +137,17 @@ def model_card(metrics: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(parts)
+
+
+def rewrite_section(path: Path, mark: str, content: str) -> None:
+    """Replace what stands between ``<!-- mark -->`` and ``<!-- /mark -->`` in a Markdown file."""
+    start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    text = path.read_text(encoding="utf-8")
+    before, found, rest = text.partition(start)
+    _, found_end, after = rest.partition(end)
+    if not found or not found_end:
+        raise SystemExit(f"{path} lacks the marks {start} and {end}")
+    path.write_text(f"{before}{start}\n{content}\n{end}{after}", encoding="utf-8")
 
 
 def _plain(value: Any) -> str:

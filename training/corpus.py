@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from stancelib.labels import LABELS
+from training.card import rewrite_section
 
 SEEDS = Path(__file__).resolve().parent.parent / "seeds"
 SPLITS = ("train", "validation", "test")
@@ -94,6 +95,8 @@ def check_row(row: Row, where: str) -> None:
         raise CorpusError(f"{where}: text must be one non-empty line without blanks around it")
     if row["label"] not in LABELS:
         raise CorpusError(f"{where}: label {row['label']!r} is none of {', '.join(LABELS)}")
+    if not isinstance(row["context"], str) or not row["context"]:
+        raise CorpusError(f"{where}: context must name a conflict or place, or be generic, fictional or offtopic")
     if row["register"] not in REGISTERS:
         raise CorpusError(f"{where}: register {row['register']!r} is none of {', '.join(sorted(REGISTERS))}")
     if not row["phenomena"] or set(row["phenomena"]) - PHENOMENA:
@@ -200,8 +203,9 @@ def add(paths: Iterable[Path], seeds: Path = SEEDS) -> collections.Counter[str]:
     counts: collections.Counter[str] = collections.Counter()
     for path in paths:
         for number, draft in read_jsonl(path):
-            row = _from_draft(draft, path.stem)
-            check_row(row, f"{path}, line {number}")
+            where = f"{path}, line {number}"
+            row = _from_draft(draft, path.stem, where)
+            check_row(row, where)
             twin = near.find(row["text"])
             if normalise(row["text"]) in known:
                 counts["exact duplicate"] += 1
@@ -219,8 +223,14 @@ def add(paths: Iterable[Path], seeds: Path = SEEDS) -> collections.Counter[str]:
     return counts
 
 
-def _from_draft(draft: Row, batch: str) -> Row:
-    group = f"set-{draft['set']}" if "set" in draft else f"doc-{draft['doc']}" if "doc" in draft else None
+def _from_draft(draft: Row, batch: str, where: str) -> Row:
+    missing = [
+        field for field in ("text", "label", "holders", "register", "context", "phenomena") if field not in draft
+    ]
+    if missing:
+        raise CorpusError(f"{where}: no {', '.join(missing)}")
+    # Batches number their sets and documents each for itself.
+    group = next((f"{kind}-{batch}-{draft[kind]}" for kind in ("set", "doc") if kind in draft), None)
     return {
         "id": new_id(draft["text"]),
         "text": draft["text"].strip(),
@@ -266,10 +276,7 @@ def write_datasheet(seeds: Path = SEEDS) -> None:
         counts_table(rows, "context", least=40),
         counts_table(rows, "phenomena"),
     ]
-    path = seeds / "README.md"
-    before, _, rest = path.read_text(encoding="utf-8").partition("<!-- counts -->")
-    _, _, after = rest.partition("<!-- /counts -->")
-    path.write_text(before + "<!-- counts -->\n" + "\n\n".join(parts) + "\n<!-- /counts -->" + after, encoding="utf-8")
+    rewrite_section(seeds / "README.md", "counts", "\n\n".join(parts))
 
 
 def main(argv: list[str] | None = None) -> int:

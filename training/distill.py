@@ -10,91 +10,21 @@ on unlabelled text (rows with a ``text``; without it the student learns on the t
 from __future__ import annotations
 
 import argparse
-import collections
 import gzip
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from rich.progress import track
-from tokenizers import Tokenizer
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_seed
+from transformers import set_seed
 
+from stancelib.checkpoint import Checkpoint
 from stancelib.labels import LABELS
 from training import corpus
 from training.loop import TRAIN_LENGTH, encode, fit, load_model, precision_of_this_machine
-
-# Sentences are short; more positions than this would only make the folder larger.
-MAX_TOKENS = 256
-
-
-def cut_layers(model: PreTrainedModel, layers: int) -> None:
-    """Keep ``layers`` of the encoder's layers, spread evenly, the first and the last among them; in place."""
-    stack = model.base_model.encoder.layer
-    kept = np.linspace(0, len(stack) - 1, layers).round().astype(int).tolist()
-    model.base_model.encoder.layer = torch.nn.ModuleList(stack[index] for index in kept)
-    model.config.num_hidden_layers = layers
-
-
-def prune_vocabulary(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str], words: int
-) -> PreTrainedTokenizerBase:
-    """Keep the ``words`` tokens that ``texts`` use most, and every single character; other words fall into pieces.
-
-    The rows of the embedding are cut in place, the order of the tokens is kept. Returns the new tokenizer.
-    """
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    vocabulary: dict[str, int] = state["model"]["vocab"]
-    counts: collections.Counter[int] = collections.Counter()
-    for ids in tokenizer(texts, truncation=True, max_length=TRAIN_LENGTH)["input_ids"]:
-        counts.update(ids)
-    kept = {token["id"] for token in state["added_tokens"]} | {vocabulary[state["model"]["unk_token"]]}
-    kept |= {index for token, index in vocabulary.items() if len(token.removeprefix("##")) == 1 and token.isascii()}
-    # Ids of the pretrained vocabulary go by frequency, so that the lower one wins a tie.
-    for index in sorted(vocabulary.values(), key=lambda index: (-counts[index], index)):
-        if len(kept) >= words:
-            break
-        kept.add(index)
-    old_ids = sorted(kept)
-    new_ids = {old: new for new, old in enumerate(old_ids)}
-    state["model"]["vocab"] = {token: new_ids[index] for token, index in vocabulary.items() if index in kept}
-    for token in state["added_tokens"]:
-        token["id"] = new_ids[token["id"]]
-    _renumber(state["post_processor"], new_ids)
-    embeddings = model.get_input_embeddings().weight.data[old_ids].clone()
-    model.resize_token_embeddings(len(old_ids), mean_resizing=False)
-    model.get_input_embeddings().weight.data.copy_(embeddings)
-    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
-        if getattr(model.config, name, None) is not None:
-            setattr(model.config, name, new_ids[getattr(model.config, name)])
-    specials = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(state)), model_max_length=MAX_TOKENS, **specials
-    )
-
-
-def _renumber(processor: dict[str, Any], new_ids: dict[int, int]) -> None:
-    """Token ids inside the post-processor that adds the marks at both ends."""
-    for key in ("sep", "cls"):  # RobertaProcessing, BertProcessing: ["</s>", 2]
-        if key in processor:
-            processor[key][1] = new_ids[processor[key][1]]
-    for token in processor.get("special_tokens", {}).values():  # TemplateProcessing
-        token["ids"] = [new_ids[index] for index in token["ids"]]
-
-
-def cut_positions(model: PreTrainedModel, tokens: int) -> None:
-    """Keep the position embeddings of the first ``tokens`` tokens (and the two before them that MPNet reserves)."""
-    embeddings = model.base_model.embeddings
-    rows = tokens + model.config.pad_token_id + 1
-    table = embeddings.position_embeddings
-    cut = torch.nn.Embedding(rows, table.embedding_dim, padding_idx=table.padding_idx)
-    cut.weight.data.copy_(table.weight.data[:rows])
-    embeddings.position_embeddings = cut
-    embeddings.register_buffer("position_ids", torch.arange(rows).expand((1, -1)), persistent=False)
-    model.config.max_position_embeddings = rows
+from training.shrink import MAX_TOKENS, cut_layers, cut_positions, prune_vocabulary
 
 
 def read_texts(path: Path) -> list[str]:
@@ -121,8 +51,7 @@ def teacher_logits(folder: Path, texts: list[str], cache: Path) -> np.ndarray:
 
     Computed in portions that are each kept, so that a kill loses a minute.
     """
-    weights = (folder / "model.safetensors").stat()
-    key = hashlib.sha256(json.dumps([str(folder), weights.st_size, weights.st_mtime, texts]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([Checkpoint(folder).sha256(), texts]).encode()).hexdigest()[:16]
     cache.mkdir(parents=True, exist_ok=True)
     model, tokenizer = load_model(str(folder))
     model.eval()
@@ -149,7 +78,7 @@ def teacher_logits(folder: Path, texts: list[str], cache: Path) -> np.ndarray:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.distill", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--teacher", type=Path, default=Path("runs/teacher"))
+    parser.add_argument("--teacher", type=Path, default=Path("runs/teacher"), help="folder of a fine-tuned MPNet")
     parser.add_argument("--output", type=Path, default=Path("runs/student"))
     parser.add_argument("--unlabelled", type=Path, help="a .jsonl or .jsonl.gz file of rows with a text")
     parser.add_argument("--held-out", type=Path, help="a file of the same kind: texts kept for measuring, never taught")
@@ -178,8 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     ]
     logits[wrong] = np.nan  # there the label teaches alone
     print(f"{len(rows):,} labelled and {len(texts) - len(rows):,} unlabelled texts; the teacher errs on {sum(wrong):,}")
-    record = {"layers": arguments.layers, "words": arguments.words, "max_tokens": MAX_TOKENS}
-    record |= fit(
+    record = fit(
         model,
         tokenizer,
         encode(tokenizer, texts, labels, logits),
@@ -191,6 +119,14 @@ def main(argv: list[str] | None = None) -> None:
         seed=arguments.seed,
         teacher_weight=arguments.teacher_weight,
         evaluations=2,
+        facts={
+            "layers": arguments.layers,
+            "words": arguments.words,
+            "max_tokens": MAX_TOKENS,
+            "teacher_sha256": Checkpoint(arguments.teacher).sha256(),
+            "corpus_sha256": corpus.corpus_hash(corpus.load_all()),
+            "unlabelled_sentences": len(unlabelled),
+        },
     )
     print(json.dumps(record, indent=1))
 

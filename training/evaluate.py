@@ -1,10 +1,10 @@
 """Step 4: measure a model on held-out text, beside simple baselines, and write the figures where readers look.
 
-    python -m training.evaluate models/small --real real_dev.jsonl --readme README.md
+    python -m training.evaluate models/base --real real_dev.jsonl --readme README.md
 
 Measures on the test split of ``seeds/`` and, with ``--real``, on a JSON Lines file of real sentences (text, label,
 source). Writes ``metrics.json`` and the model card ``README.md`` into the model's folder and, with ``--readme``, the
-table between the ``figures`` marks of that file. Figures on other data that were measured before are kept.
+table between the ``figures`` marks of that file. Figures of the same weights on other data are kept.
 """
 
 from __future__ import annotations
@@ -147,6 +147,15 @@ def baselines(train: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {name: model.fit(texts, labels) for name, model in models.items()}
 
 
+def _baseline(rows: Sequence[dict[str, Any]], gold: Indices, found: Indices, slices: Sequence[str]) -> dict[str, Any]:
+    """Macro-F1 of a baseline, as a whole and by source."""
+    return {
+        "macro_f1": float(macro_f1(gold, found)),
+        "macro_f1_interval": bootstrap_interval(macro_f1, gold, found),
+        "slices": {field: _by_value(rows, field, gold, found) for field in slices if field == "source"},
+    }
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("model", type=Path)
@@ -162,28 +171,25 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.real:
         sets[arguments.real.stem] = ([row for _, row in corpus.read_jsonl(arguments.real)], ("source",))
     simple = baselines(corpus.load("train"))
-    measured: dict[str, Any] = dict(classifier.checkpoint.metrics.get("data", {}))
+    checkpoint = classifier.checkpoint
+    before, sha256 = checkpoint.metrics, checkpoint.sha256()
+    same = before.get("model", {}).get("sha256") == sha256
+    measured: dict[str, Any] = dict(before.get("data", {})) if same else {}
     for name, (rows, slices) in sets.items():
         texts = [row["text"] for row in rows]
         gold = np.array([LABELS.index(row["label"]) for row in rows])
         measured[name] = measure(rows, classifier.predict_proba(texts), slices)
         measured[name]["measured_on"] = date.today().isoformat()
         measured[name]["baselines"] = {
-            title: {
-                "macro_f1": float(macro_f1(gold, found)),
-                "macro_f1_interval": bootstrap_interval(macro_f1, gold, found),
-            }
-            for title, found in ((title, model.predict(texts)) for title, model in simple.items())
+            title: _baseline(rows, gold, model.predict(texts), slices) for title, model in simple.items()
         }
         print(card.summary(name, measured[name]))
     if arguments.dry_run:
         return
-    checkpoint = classifier.checkpoint
     metrics = {
         "model": {
             "name": checkpoint.name,
-            "sha256": checkpoint.sha256(),
-            "corpus_sha256": corpus.corpus_hash(corpus.load_all()),
+            "sha256": sha256,
             "stancelib": stancelib.__version__,
             "training": json.loads((checkpoint.folder / "training.json").read_text()),
         },
@@ -192,11 +198,7 @@ def main(argv: list[str] | None = None) -> None:
     (checkpoint.folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     (checkpoint.folder / "README.md").write_text(card.model_card(metrics), encoding="utf-8")
     if arguments.readme:
-        text = arguments.readme.read_text(encoding="utf-8")
-        before, _, rest = text.partition("<!-- figures -->")
-        _, _, after = rest.partition("<!-- /figures -->")
-        table = card.figures_table(metrics)
-        arguments.readme.write_text(f"{before}<!-- figures -->\n{table}\n<!-- /figures -->{after}", encoding="utf-8")
+        card.rewrite_section(arguments.readme, "figures", card.figures_table(metrics))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""Step 3: turn a trained student into the folder that ships: fp16 weights and an ONNX graph over the same file.
+"""Turn a trained encoder into the folder that ships: rounded weights, and an ONNX graph over the same file.
 
-    python -m training.export runs/student --output models/small
+    python -m training.export runs/teacher --output models/base --words 15500
+
+Large matrices are rounded to 8-bit floats (e4m3: 4 bits of exponent, 3 of mantissa; Micikevicius et al. 2022), the rest
+to 16 bits. No scales are needed, so that the file stays a plain checkpoint, which loads in fp32 anywhere.
 
 The temperature that fits the validation split best is divided into the last layer (Guo et al. 2017), so that every
 backend, plain transformers too, gives calibrated probabilities and none needs a file more. ``model.onnx`` holds no
@@ -14,10 +17,12 @@ import json
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from safetensors.torch import save_file
 from scipy.optimize import minimize_scalar
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -26,8 +31,12 @@ from stancelib.classifier import StanceClassifier
 from stancelib.labels import LABELS
 from training import corpus
 from training.loop import TRAIN_LENGTH, load_model
+from training.shrink import MAX_TOKENS, cut_positions, prune_vocabulary
 
-LARGEST_FOLDER = 100_000_000  # bytes
+LARGEST_FOLDER = 99_800_000  # bytes; figures and card must find room below 100 MB
+LARGEST_CHANGE = 1e-3  # in probability, between the graph and the model
+ROUNDED_TO_8_BITS = 500_000  # values in a tensor, at least
+STORED = {"F16": onnx.TensorProto.FLOAT16, "F8_E4M3": onnx.TensorProto.FLOAT8E4M3FN}
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -94,7 +103,7 @@ class _Logits(torch.nn.Module):
 
 
 def _share_weights(graph_model: onnx.ModelProto, model: PreTrainedModel, folder: Path) -> None:
-    """Replace each large initializer by a reference to the fp16 tensor of the same values, cast to fp32 at load."""
+    """Replace each large initializer by a reference to the stored tensor of the same values, cast to fp32 at load."""
     with (folder / "model.safetensors").open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
@@ -103,17 +112,17 @@ def _share_weights(graph_model: onnx.ModelProto, model: PreTrainedModel, folder:
     for tensor in list(graph_model.graph.initializer):
         name = tensor.name.removeprefix("model.")
         values = onnx.numpy_helper.to_array(tensor)
-        if values.size < 256:
+        if values.size < 256 or values.dtype != np.float32:
             continue
         transposed = False
-        if name not in header or tuple(weights[name].shape) != values.shape:
+        if name not in header or not np.array_equal(weights[name].numpy(), values):
             # The exporter may have renamed or transposed it: find the parameter by its values.
             name, transposed = _find_parameter(values, weights)
         entry = header[name]
         start, end = entry["data_offsets"]
         shared = onnx.TensorProto(
-            name=f"{tensor.name}.fp16",
-            data_type=onnx.TensorProto.FLOAT16,
+            name=f"{tensor.name}.stored",
+            data_type=STORED[entry["dtype"]],
             dims=entry["shape"],
             data_location=onnx.TensorProto.EXTERNAL,
         )
@@ -140,50 +149,83 @@ def _find_parameter(values: np.ndarray, weights: dict[str, torch.Tensor]) -> tup
     raise SystemExit(f"an initializer of shape {values.shape} is no parameter of the model")
 
 
-def export(source: Path, output: Path) -> dict[str, float]:
-    """Write the folder; returns the temperature and what the rounding to fp16 cost at most, in probability."""
+def last_layer(model: PreTrainedModel) -> torch.nn.Linear:
+    """The linear layer that gives the logits, whatever the architecture calls it."""
+    *_, layer = (module for module in model.modules() if isinstance(module, torch.nn.Linear))
+    if layer.out_features != len(LABELS):
+        raise SystemExit(f"the last layer of {type(model).__name__} gives {layer.out_features} numbers, not 3")
+    return layer
+
+
+def rounded(weight: torch.Tensor) -> torch.Tensor:
+    """The weight as it is stored: large matrices in 8 bits, all else in 16."""
+    return weight.to(torch.float8_e4m3fn if weight.numel() >= ROUNDED_TO_8_BITS else torch.float16).contiguous()
+
+
+def export(source: Path, output: Path, words: int | None = None) -> dict[str, Any]:
+    """Write ``output``, and ``output/training.json`` with the history of the weights; returns that history.
+
+    ``words`` is the size of the vocabulary to keep. The folder is made beside its place, checked, and moved there when
+    it is whole.
+    """
+    if source.resolve() == output.resolve():
+        raise SystemExit("source and output are the same folder")
     model, tokenizer = load_model(str(source))
     model.eval()
-    logits, labels = validation_logits(model, tokenizer)
-    temperature = fit_temperature(logits, labels)
+    if words is not None:
+        tokenizer = prune_vocabulary(model, tokenizer, [row["text"] for row in corpus.load("train")], words)
+        cut_positions(model, MAX_TOKENS)
     with torch.no_grad():
-        model.classifier.out_proj.weight.div_(temperature)
-        model.classifier.out_proj.bias.div_(temperature)
         for weight in model.state_dict().values():
-            if weight.is_floating_point():
-                weight.copy_(weight.half().float())  # what the graph is matched against, and measured with
-    if output.exists():
-        shutil.rmtree(output)
-    output.mkdir(parents=True)
-    tokenizer.save_pretrained(output)
-    model.half().save_pretrained(output)
-    model.float()
-    config = json.loads((output / "config.json").read_text())
-    config["dtype"] = "float32"  # stored in 16 bits, computed in 32
-    config.pop("_name_or_path", None)
-    (output / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    write_onnx(model, output)
-    rows = corpus.load("validation")
-    shipped = StanceClassifier.from_pretrained(output).predict_proba([row["text"] for row in rows])
-    scaled = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
-    difference = float(np.abs(shipped - scaled / scaled.sum(axis=1, keepdims=True)).max())
-    size = Checkpoint.open(output).size()
+            weight.copy_(rounded(weight).float())
+        # Fitted on the rounded model, and divided into the last layer, which is small enough to stay in 16 bits.
+        logits, labels = validation_logits(model, tokenizer)
+        temperature = fit_temperature(logits, labels)
+        for weight in (last_layer(model).weight, last_layer(model).bias):
+            weight.copy_((weight / temperature).half().float())
+    part = output.with_name(output.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    tokenizer.save_pretrained(part)
+    model.config.dtype = torch.float32  # computed in 32 bits, however it is stored
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(part)
+    stored = {name: rounded(weight) for name, weight in model.state_dict().items()}
+    save_file(stored, part / "model.safetensors", metadata={"format": "pt"})
+    write_onnx(model, part)
+    expected, _ = validation_logits(model, tokenizer)
+    expected = np.exp(expected - expected.max(axis=1, keepdims=True))
+    shipped = StanceClassifier.from_pretrained(part).predict_proba([row["text"] for row in corpus.load("validation")])
+    change = float(np.abs(shipped - expected / expected.sum(axis=1, keepdims=True)).max())
+    if change > LARGEST_CHANGE:
+        raise SystemExit(
+            f"the graph's probabilities differ by {change:.4f} from the model's; {part} is kept to look at"
+        )
+    history = json.loads((source / "training.json").read_text()) if (source / "training.json").exists() else {}
+    history.pop("validation_by_step", None)
+    history |= {
+        "layers": model.config.num_hidden_layers,
+        "words": model.config.vocab_size,
+        "max_tokens": Checkpoint(part).max_tokens,
+        "temperature": temperature,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+    }
+    (part / "training.json").write_text(json.dumps(history, indent=1) + "\n")
+    size = Checkpoint.open(part).size()
     if size > LARGEST_FOLDER:
-        raise SystemExit(f"{output} has {size / 1e6:.1f} MB, more than {LARGEST_FOLDER / 1e6:.0f}")
-    return {"temperature": temperature, "rounding": difference, "megabytes": size / 1e6}
+        raise SystemExit(f"{part} has {size / 1e6:.1f} MB, more than {LARGEST_FOLDER / 1e6:.0f}")
+    shutil.rmtree(output, ignore_errors=True)
+    part.rename(output)
+    return history
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.export", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("source", type=Path)
-    parser.add_argument("--output", type=Path, default=Path("models/small"))
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--words", type=int, help="size of the vocabulary to keep (default: all of it)")
     arguments = parser.parse_args(argv)
-    record = export(arguments.source, arguments.output)
-    training = arguments.source / "training.json"
-    history = json.loads(training.read_text()) if training.exists() else {}
-    history.pop("validation_by_step", None)
-    (arguments.output / "training.json").write_text(json.dumps(history | record, indent=1) + "\n")
-    print(json.dumps(record, indent=1))
+    print(json.dumps(export(arguments.source, arguments.output, arguments.words), indent=1))
 
 
 if __name__ == "__main__":

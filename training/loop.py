@@ -5,7 +5,9 @@ Kill it at any moment and run the same command again: it goes on from the last c
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,6 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.trainer_pt_utils import get_length_grouped_indices
-from transformers.trainer_utils import get_last_checkpoint
 
 from stancelib.labels import LABELS
 
@@ -130,7 +131,7 @@ class StepLog(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if self.path.exists():
-            lines = self.path.read_text().splitlines(keepends=True)
+            lines = [line for line in self.path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
             self.path.write_text("".join(line for line in lines if json.loads(line)["step"] <= state.global_step))
 
     def on_log(
@@ -178,6 +179,21 @@ def precision_of_this_machine() -> str:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
 
 
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest ``checkpoint-*`` of ``folder``; one that a kill left half written is deleted."""
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
+        if (path / "trainer_state.json").is_file():  # what the Trainer writes last
+            return str(path)
+        shutil.rmtree(path)
+    return None
+
+
+def data_hash(examples: list[Example]) -> str:
+    """sha256 of the token ids and labels of the examples, in order."""
+    rows = [[example["input_ids"], example["labels"]] for example in examples]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
 def fit(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -192,16 +208,35 @@ def fit(
     teacher_weight: float = 0.0,
     evaluations: int = 1,
     patience: int = 3,
+    facts: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train ``model``, keep the weights with the best validation macro-F1, and save them to ``output``.
 
     ``evaluations`` a full pass is how often it is validated and checkpointed; ``patience`` evaluations without a gain
-    end the run. Returns what was reached and the settings; the folder also gets ``log.jsonl``, a line a step.
+    end the run. Returns what was reached, the settings and ``facts``, which are also in ``training.json``; the folder
+    gets ``log.jsonl`` besides, a line a step. A run that was broken off goes on, one that is finished is not repeated,
+    and one with other settings or data in the same folder is refused.
     """
-    for parameter in model.base_model.embeddings.word_embeddings.parameters():
+    settings = {
+        **(facts or {}),
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "seed": seed,
+        "teacher_weight": teacher_weight,
+        "precision": precision_of_this_machine(),
+        "train_sentences": len(train),
+        "validation_sentences": len(validation),
+        "data_sha256": data_hash(train),
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    _claim(output, settings)
+    if (output / "training.json").exists():
+        print(f"{output} is finished; delete it to train anew")
+        return dict(json.loads((output / "training.json").read_text()))
+    for parameter in model.get_input_embeddings().parameters():
         parameter.requires_grad = False  # words that the corpus lacks must stay in line with those that it has
     steps = max(1, len(train) // batch_size // evaluations)
-    precision = precision_of_this_machine()
     arguments = TrainingArguments(
         output_dir=str(output / "checkpoints"),
         num_train_epochs=epochs,
@@ -212,7 +247,7 @@ def fit(
         warmup_steps=int(0.06 * epochs * len(train) / batch_size),
         weight_decay=0.01,
         seed=seed,
-        bf16=precision == "bf16",
+        bf16=settings["precision"] == "bf16",
         use_cpu=not torch.cuda.is_available(),
         eval_strategy="steps",
         eval_steps=steps,
@@ -221,6 +256,7 @@ def fit(
         save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="macro_f1",
+        restore_callback_states_from_checkpoint=True,  # early stopping goes on counting
         logging_steps=1,
         logging_first_step=True,
         report_to="none",
@@ -228,7 +264,6 @@ def fit(
         label_names=["labels"],
         dataloader_pin_memory=False,
     )
-    output.mkdir(parents=True, exist_ok=True)
     trainer = StanceTrainer(
         model=model,
         args=arguments,
@@ -244,22 +279,30 @@ def fit(
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(QuietProgress())
-    checkpoints = output / "checkpoints"
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None)
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(output / "checkpoints"))
     trainer.save_model(str(output))
-    evaluated = [entry for entry in trainer.state.log_history if "eval_macro_f1" in entry]
     record = {
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "seed": seed,
-        "teacher_weight": teacher_weight,
-        "precision": precision,
-        "train_sentences": len(train),
-        "validation_sentences": len(validation),
+        **settings,
         "validation_macro_f1": trainer.state.best_metric,
-        "validation_by_step": {entry["step"]: round(entry["eval_macro_f1"], 4) for entry in evaluated},
+        "validation_by_step": {
+            entry["step"]: round(entry["eval_macro_f1"], 4)
+            for entry in trainer.state.log_history
+            if "eval_macro_f1" in entry
+        },
         "best_step": trainer.state.best_global_step,
     }
     (output / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     return record
+
+
+def _claim(output: Path, settings: dict[str, Any]) -> None:
+    """Note in ``output`` what is trained there, and stop if it is something else already."""
+    path = output / "settings.json"
+    if path.exists():
+        before = json.loads(path.read_text())
+        other = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
+        if other:
+            raise SystemExit(
+                f"{output} holds a run with another {', '.join(other)}; delete it, or choose another --output"
+            )
+    path.write_text(json.dumps(settings, indent=1) + "\n")

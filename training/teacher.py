@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         batch_size=arguments.batch_size,
         seed=arguments.seed,
         evaluations=2,
+        facts={"base": arguments.base, "corpus_sha256": corpus.corpus_hash(corpus.load_all())},
     )
     print(json.dumps(record, indent=1))
 

@@ -19,8 +19,7 @@ def load_onnx(checkpoint: Checkpoint) -> Runtime:
     path = checkpoint.folder / "model.onnx"
     if not path.is_file():
         raise ModelError(
-            f"{checkpoint.folder} has no model.onnx: write it with "
-            f'python -m training.export {checkpoint.folder}, or load it with backend="torch"'
+            f'{checkpoint.folder} has no model.onnx, which the onnx backend runs; load it with backend="torch"'
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised, there is no need to print it too
@@ -30,7 +29,10 @@ def load_onnx(checkpoint: Checkpoint) -> Runtime:
         raise ModelError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from None
 
     def logits(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        (result,) = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+        try:
+            (result,) = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+        except Exception as error:  # a token that the embedding lacks, another graph, no memory
+            raise ModelError(f"{path} cannot be run: {str(error).splitlines()[0]}") from None
         return np.asarray(result, dtype=np.float32)
 
     return logits
