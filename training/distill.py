@@ -16,14 +16,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.progress import track
 from transformers import set_seed
 
 from stancelib.checkpoint import Checkpoint
 from stancelib.labels import LABELS
 from training import corpus
-from training.loop import TRAIN_LENGTH, encode, fit, load_model, precision_of_this_machine
+from training.loop import encode, fit, load_model, logits_of, precision_of_this_machine
 from training.shrink import MAX_TOKENS, cut_layers, cut_positions, prune_vocabulary
 
 
@@ -62,15 +61,8 @@ def teacher_logits(folder: Path, texts: list[str], cache: Path) -> np.ndarray:
     for number, portion in enumerate(track(portions, "teacher's logits")):
         path = cache / f"{key}-{number}.npy"
         if not path.exists():
-            rows = []
-            for start in range(0, len(portion), 32):
-                some = [texts[index] for index in portion[start : start + 32]]
-                batch = tokenizer(some, truncation=True, max_length=TRAIN_LENGTH, padding=True, return_tensors="pt")
-                with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                    logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-                rows.append(logits.float().numpy())
             partial = path.with_suffix(".part.npy")
-            np.save(partial, np.concatenate(rows))
+            np.save(partial, logits_of(model, tokenizer, [texts[index] for index in portion], bf16))
             partial.rename(path)
         result[portion] = np.load(path)
     return result

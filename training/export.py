@@ -30,7 +30,7 @@ from stancelib.checkpoint import Checkpoint
 from stancelib.classifier import StanceClassifier
 from stancelib.labels import LABELS
 from training import corpus
-from training.loop import TRAIN_LENGTH, load_model
+from training.loop import load_model, logits_of
 from training.shrink import MAX_TOKENS, cut_positions, prune_vocabulary
 
 LARGEST_FOLDER = 99_800_000  # bytes; figures and card must find room below 100 MB
@@ -53,13 +53,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 def validation_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.ndarray]:
     rows = corpus.load("validation")
-    logits = []
-    with torch.inference_mode():
-        for start in range(0, len(rows), 32):
-            texts = [row["text"] for row in rows[start : start + 32]]
-            batch = tokenizer(texts, truncation=True, max_length=TRAIN_LENGTH, padding=True, return_tensors="pt")
-            logits.append(model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits.numpy())
-    return np.concatenate(logits), np.array([LABELS.index(row["label"]) for row in rows])
+    labels = np.array([LABELS.index(row["label"]) for row in rows])
+    return logits_of(model, tokenizer, [row["text"] for row in rows]), labels
 
 
 def write_onnx(model: PreTrainedModel, folder: Path) -> None:

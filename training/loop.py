@@ -179,6 +179,20 @@ def precision_of_this_machine() -> str:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
 
 
+def logits_of(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str], bf16: bool = False
+) -> np.ndarray:
+    """Logits of the texts in order, (n, 3) float32; the model must be in evaluation mode."""
+    rows = []
+    for start in range(0, len(texts), 32):
+        some = texts[start : start + 32]
+        batch = tokenizer(some, truncation=True, max_length=TRAIN_LENGTH, padding=True, return_tensors="pt")
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        rows.append(logits.float().numpy())
+    return np.concatenate(rows)
+
+
 def last_whole_checkpoint(folder: Path) -> str | None:
     """The newest ``checkpoint-*`` of ``folder``; one that a kill left half written is deleted."""
     for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
