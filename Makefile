@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARTICLE ?= seeds/texts/red-lines.txt
-# Real sentences to measure on: a .jsonl file, see training/README.md.
+# Other people's sentences, see training/README.md: to measure on, and to learn from with the labels that are here.
 REAL ?=
+UNLABELLED ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint model evaluate wheel clean
@@ -12,8 +13,8 @@ REAL ?=
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: $(VENV)/.run ## classify the sentences of a sample article
-	@$(BIN)/stancelib predict $(ARTICLE)
+run: $(VENV)/.run ## who holds what in a sample article; writes article.html
+	@$(BIN)/stancelib analyze $(ARTICLE) --html article.html --overwrite
 
 test: $(VENV)/.dev ## style, types and all tests
 	$(BIN)/ruff check .
@@ -26,10 +27,13 @@ lint: $(VENV)/.dev ## mend style, check types
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
+LEARN := --frozen-layers 6 --rounding --learning-rate 2e-5
 model: $(VENV)/.dev ## train the shipped model anew (hours; goes on where it was stopped)
 	$(BIN)/python -m training.corpus check
-	$(BIN)/python -m training.teacher --base mpnet --output runs/teacher
-	$(BIN)/python -m training.export runs/teacher --output models/base --words 15500
+	$(BIN)/python -m training.teacher --base v0.1 --output runs/first $(LEARN) --epochs 0.85 --seed 3
+	$(BIN)/python -m training.teacher --base runs/first --output runs/teacher $(LEARN) --epochs 1 --seed 4 \
+		$(if $(UNLABELLED),--unlabelled $(UNLABELLED))
+	$(BIN)/python -m training.export runs/teacher --output models/base $(if $(UNLABELLED),--unlabelled $(UNLABELLED))
 	$(MAKE) evaluate
 
 evaluate: $(VENV)/.dev ## measure the shipped model and write the figures

@@ -7,8 +7,10 @@ oppose  0...  Norda rules out soldiers on the ground.
 
 from importlib.metadata import PackageNotFoundError, version
 
-from stancelib.classifier import StanceClassifier, predict
+from stancelib.classifier import StanceClassifier, analyze, analyze_many, predict
+from stancelib.document import Balance, Document, Evidence, HolderStance, Sentence
 from stancelib.errors import FileError, InputError, MissingExtraError, ModelError, StancelibError
+from stancelib.holders import Holder
 from stancelib.labels import LABELS, Label
 from stancelib.prediction import Prediction
 
@@ -19,14 +21,22 @@ except PackageNotFoundError:  # a clone on the path that was never installed
 
 __all__ = [
     "LABELS",
+    "Balance",
+    "Document",
+    "Evidence",
     "FileError",
+    "Holder",
+    "HolderStance",
     "InputError",
     "Label",
     "MissingExtraError",
     "ModelError",
     "Prediction",
+    "Sentence",
     "StanceClassifier",
     "StancelibError",
     "__version__",
+    "analyze",
+    "analyze_many",
     "predict",
 ]

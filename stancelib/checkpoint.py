@@ -1,7 +1,8 @@
 """A checkpoint folder: where it is, whether it is whole, and what it says of itself.
 
-A folder holds what a plain transformers checkpoint holds, and one file more, ``model.onnx``: the graph that ONNX
-Runtime runs. Its weights lie in ``model.safetensors``, which both backends read, so they can't differ.
+A folder holds what a plain transformers checkpoint holds, and two files more: ``holders.safetensors``, the linear layer
+that tags holders, and ``model.onnx``, the graph that ONNX Runtime runs. The graph's weights lie in the two safetensors
+files, which both backends read, so they can't differ.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _PACKAGE = Path(__file__).resolve().parent
 _IN_CLONE = (_PACKAGE.parent / "pyproject.toml").is_file()
 MODEL_FOLDERS = (_PACKAGE / "models", *([_PACKAGE.parent / "models"] if _IN_CLONE else []))
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
+HOLDER_HEAD = "holders.safetensors"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Checkpoint:
             )
         if sorted(names) != [str(index) for index in range(len(LABELS))]:
             raise ModelError(f"{self.folder}: config.json numbers the labels {list(names)}, they must be 0, 1 and 2")
-        self._check_weights()
+        self._check_weights("model.safetensors")
+        if self.has_holders:
+            self._check_weights(HOLDER_HEAD)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -79,6 +83,11 @@ class Checkpoint:
         """For each of `LABELS`, the column of the model's logits that belongs to it."""
         by_label = {label: int(index) for index, label in self.config["id2label"].items()}
         return [by_label[label] for label in LABELS]
+
+    @property
+    def has_holders(self) -> bool:
+        """Whether the model tags who holds the stances; a plain transformers checkpoint does not."""
+        return (self.folder / HOLDER_HEAD).is_file()
 
     @property
     def max_tokens(self) -> int:
@@ -109,9 +118,9 @@ class Checkpoint:
             raise ModelError(f"{path} must hold a JSON object")
         return value
 
-    def _check_weights(self) -> None:
+    def _check_weights(self, file_name: str) -> None:
         # The header of a safetensors file says how long it must be: 8 bytes of length, JSON, then the tensors.
-        path = self.folder / "model.safetensors"
+        path = self.folder / file_name
         size = path.stat().st_size
         try:
             with path.open("rb") as file:
@@ -154,7 +163,9 @@ def _download(hub_id: str) -> Path:
 
     try:
         # Only what is read, so that no pickle or code ever reaches the disk.
-        return Path(snapshot_download(hub_id, allow_patterns=["*.json", "model.safetensors", "model.onnx"]))
+        return Path(
+            snapshot_download(hub_id, allow_patterns=["*.json", "model.safetensors", HOLDER_HEAD, "model.onnx"])
+        )
     except Exception as error:  # the hub client has a dozen error classes, and all mean that there is no model
         raise ModelError(
             f"no folder {hub_id!r} here, and it could not be fetched from the hub ({type(error).__name__}: "

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stancelib.batching import batches, pad
-from stancelib.checkpoint import Checkpoint
+from stancelib.checkpoint import HOLDER_HEAD, Checkpoint
+from stancelib.corpus import Source, as_source
+from stancelib.document import Document, build
 from stancelib.errors import InputError, ModelError
+from stancelib.holders import Holder, find_holders, mentions, softmax, stance_probabilities
 from stancelib.labels import LABELS, Label
 from stancelib.prediction import Prediction
 from stancelib.runtime import Backend, Runtime, open_runtime
+from stancelib.sentences import split
 from stancelib.texts import problem, windows
 from stancelib.tokens import Encoded, Encoder
 
@@ -66,17 +71,34 @@ class StanceClassifier:
         return f"StanceClassifier({self.checkpoint.name!r})"
 
     @property
+    def abstention(self) -> list[dict[str, float]]:
+        """What `predict`'s ``abstain_below`` buys: rows of threshold, coverage and risk, as measured.
+
+        Coverage is the share of sentences kept, risk the share of those that is wrong. Empty for a model that was not
+        measured.
+        """
+        return list(self.checkpoint.metrics.get("abstention", []))
+
+    @property
     def labels(self) -> tuple[Label, ...]:
         """``("support", "oppose", "neutral")``: the order of the columns of `predict_proba`."""
         return LABELS
 
     @overload
-    def predict(self, texts: str) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is iterable too
+    def predict(  # type: ignore[overload-overlap]  # a str is iterable too
+        self, texts: str, *, holder: str | None = None, abstain_below: float = 0.0
+    ) -> Prediction: ...
     @overload
-    def predict(self, texts: Iterable[str], *, invalid: Literal["raise"] = "raise") -> list[Prediction]: ...
+    def predict(
+        self, texts: Iterable[str], *, invalid: Literal["raise"] = "raise", abstain_below: float = 0.0
+    ) -> list[Prediction]: ...
     @overload
-    def predict(self, texts: Iterable[Any], *, invalid: Invalid) -> list[Prediction | None]: ...
-    def predict(self, texts: Any, *, invalid: Invalid = "raise") -> Any:
+    def predict(
+        self, texts: Iterable[Any], *, invalid: Invalid, abstain_below: float = 0.0
+    ) -> list[Prediction | None]: ...
+    def predict(
+        self, texts: Any, *, invalid: Invalid = "raise", holder: str | None = None, abstain_below: float = 0.0
+    ) -> Any:
         """Classify one text, or many.
 
         Args:
@@ -84,17 +106,30 @@ class StanceClassifier:
             invalid: what to do with elements that can't be classified (None, nan, numbers, bytes, blank texts):
                 ``"raise"`` an `InputError` that names them, before any work is done, or ``"skip"`` them, which leaves
                 None in their places.
+            holder: with one text, words of it that name somebody (``""``: its author); the prediction is then of the
+                stance that the text gives *them*, and ``neutral`` if it gives them none.
+            abstain_below: predictions less confident than this get the label None (selective classification; El-Yaniv
+                & Wiener 2010). `abstention` tells what share of sentences which threshold keeps, and how many of them
+                are wrong.
 
         Returns:
             A `Prediction` for a string, else a list of them in the order of the texts.
+
+        Raises:
+            InputError: something can't be classified, or the text does not name ``holder``.
+            ModelError: ``holder`` with a model that has no holder head.
         """
+        if holder is not None:
+            if not isinstance(texts, str):
+                raise InputError("holder= goes with one text; with many, read the holders of each prediction")
+            return self._stance_of(_checked([texts], "raise", single=True)[0] or "", holder, abstain_below)
         if isinstance(texts, str):
-            return self._predict_valid(_checked([texts], "raise", single=True))[0]
+            return self._predict_valid(_checked([texts], "raise", single=True), abstain_below)[0]
         valid = _checked(_all(texts), invalid)
         return [
             prediction
             for start in range(0, len(valid), WINDOW)
-            for prediction in self._predict_valid(valid[start : start + WINDOW])
+            for prediction in self._predict_valid(valid[start : start + WINDOW], abstain_below)
         ]
 
     def predict_proba(self, texts: Any, *, invalid: Invalid = "raise") -> NDArray[np.float32]:
@@ -109,14 +144,20 @@ class StanceClassifier:
             window = valid[start : start + WINDOW]
             rows = [start + offset for offset, text in enumerate(window) if text is not None]
             if rows:
-                result[rows] = self._probabilities(self._encoder([text for text in window if text is not None]))
+                encoded = self._encoder([text for text in window if text is not None])
+                for group, stances, _ in self._run(encoded):
+                    result[[rows[index] for index in group]] = softmax(stances)
         return result
 
     @overload
-    def stream(self, texts: Iterable[str], *, invalid: Literal["raise"] = "raise") -> Iterator[Prediction]: ...
+    def stream(
+        self, texts: Iterable[str], *, invalid: Literal["raise"] = "raise", abstain_below: float = 0.0
+    ) -> Iterator[Prediction]: ...
     @overload
-    def stream(self, texts: Iterable[Any], *, invalid: Invalid) -> Iterator[Prediction | None]: ...
-    def stream(self, texts: Iterable[Any], *, invalid: Invalid = "raise") -> Iterator[Any]:
+    def stream(
+        self, texts: Iterable[Any], *, invalid: Invalid, abstain_below: float = 0.0
+    ) -> Iterator[Prediction | None]: ...
+    def stream(self, texts: Iterable[Any], *, invalid: Invalid = "raise", abstain_below: float = 0.0) -> Iterator[Any]:
         """Classify lazily: predictions in the order of the texts, with about a thousand texts in memory at a time.
 
         With ``invalid="raise"``, everything before the first bad element is yielded before the error is raised.
@@ -124,43 +165,132 @@ class StanceClassifier:
         if isinstance(texts, str):
             raise InputError("stream takes an iterable of texts; for one text call predict")
         _check_invalid(invalid)
-        return self._stream(windows(texts, WINDOW), invalid)
+        return self._stream(windows(texts, WINDOW), invalid, abstain_below)
 
-    def _stream(self, parts: Iterator[list[Any]], invalid: Invalid) -> Iterator[Prediction | None]:
+    def _stream(
+        self, parts: Iterator[list[Any]], invalid: Invalid, abstain_below: float
+    ) -> Iterator[Prediction | None]:
         position = 0
         for window in parts:
             problems = [problem(text) for text in window]
             bad = next((i for i, found in enumerate(problems) if found), None) if invalid == "raise" else None
             usable = [text if not found else None for text, found in zip(window, problems, strict=True)]
-            yield from self._predict_valid(usable[:bad])
+            yield from self._predict_valid(usable[:bad], abstain_below)
             if bad is not None:
                 raise InputError(f"texts[{position + bad}] is {problems[bad]}{_ADVICE}")
             position += len(window)
 
-    def _predict_valid(self, texts: list[str | None]) -> list[Prediction | None]:
+    def analyze(self, text: str, *, title: str | None = None) -> Document:
+        """Read a whole text: its sentences, and who holds what in it.
+
+        Args:
+            text: a document of any length; paragraphs, headings, lists and quotations may stand in it.
+            title: what to call it when it is shown; it is not read.
+
+        Raises:
+            InputError: ``text`` is no string, or blank.
+            ModelError: the model has no holder head.
+        """
+        _checked([text], "raise", single=True)
+        return next(self.analyze_many([Source(text, title)]))
+
+    def analyze_many(self, documents: Iterable[Any], *, invalid: Invalid = "raise") -> Iterator[Document]:
+        """Read texts one after the other, in order and in bounded memory; see `stancelib.corpus` for tables of them.
+
+        Args:
+            documents: strings, or mappings with ``text`` and perhaps ``title`` and ``date`` (ISO, ``"2024-05-17"``).
+            invalid: what to do with a text that is missing or blank: ``"raise"`` an `InputError` that names it, after
+                all before it, or ``"skip"`` it.
+
+        Raises:
+            InputError: see above.
+            ModelError: the model has no holder head.
+        """
+        self._check_holders()
+        _check_invalid(invalid)
+        if isinstance(documents, (str, Mapping)):
+            raise InputError("analyze_many takes an iterable of texts; for one text call analyze")
+        return self._analyze_many(documents, invalid)
+
+    def _analyze_many(self, documents: Iterable[Any], invalid: Invalid) -> Iterator[Document]:
+        waiting: list[tuple[Source, list[tuple[int, int]]]] = []
+        count = 0
+        for number, element in enumerate(documents):
+            source = as_source(element, number)
+            wrong = source.problem or problem(source.text)
+            if wrong is None:
+                spans = [span for span in split(source.text) if problem(source.text[slice(*span)]) is None]
+                waiting.append((source, spans))
+                count += len(spans)
+            elif invalid == "raise":
+                yield from self._read(waiting)
+                raise InputError(
+                    f"documents[{number}] is {wrong}{_ADVICE.replace('get None in its place', 'leave it out')}"
+                )
+            if count >= WINDOW:
+                yield from self._read(waiting)
+                waiting, count = [], 0
+        yield from self._read(waiting)
+
+    def _read(self, sources: list[tuple[Source, list[tuple[int, int]]]]) -> Iterator[Document]:
+        predictions = iter(self.predict([source.text[start:end] for source, spans in sources for start, end in spans]))
+        for source, spans in sources:
+            yield build(source.text, spans, list(itertools.islice(predictions, len(spans))), source.title, source.date)
+
+    def _check_holders(self) -> None:
+        if not self.checkpoint.has_holders:
+            raise ModelError(f"{self.checkpoint.folder} has no {HOLDER_HEAD}: the model can't tell who holds what")
+
+    def _predict_valid(self, texts: list[str | None], abstain_below: float) -> list[Prediction | None]:
         """Predictions for the texts, None for None."""
         present = [text for text in texts if text is not None]
         if not present:
             return [None] * len(texts)
         encoded = self._encoder(present)
-        made = iter(
-            [
-                _prediction(text, row, item.truncated)
-                for text, row, item in zip(present, self._probabilities(encoded).tolist(), encoded, strict=True)
-            ]
-        )
-        return [None if text is None else next(made) for text in texts]
+        made: list[Prediction | None] = [None] * len(present)
+        for group, stances, tags in self._run(encoded):
+            for row, (index, probabilities) in enumerate(zip(group, softmax(stances).tolist(), strict=True)):
+                item = encoded[index]
+                holders = () if tags is None else find_holders(present[index], item.offsets, tags[row, : len(item.ids)])
+                made[index] = _prediction(present[index], probabilities, item.truncated, holders, abstain_below)
+        in_order = iter(made)
+        return [None if text is None else next(in_order) for text in texts]
 
-    def _probabilities(self, encoded: list[Encoded]) -> NDArray[np.float32]:
-        logits = np.empty((len(encoded), len(LABELS)), dtype=np.float32)
+    def _run(
+        self, encoded: list[Encoded]
+    ) -> Iterator[tuple[list[int], NDArray[np.float32], NDArray[np.float32] | None]]:
+        """The batches: indices of ``encoded``, logits of the stances in the order of `LABELS`, logits of the tags."""
         for group in batches([len(item.ids) for item in encoded]):
             ids, mask = pad([encoded[index].ids for index in group], self._pad_id)
-            logits[group] = self._runtime(ids, mask)[:, self.checkpoint.columns]
-        if not np.isfinite(logits).all():
-            raise ModelError(f"{self.checkpoint.folder} gives numbers that are not finite; its weights are damaged")
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        result: NDArray[np.float32] = exponents / exponents.sum(axis=1, keepdims=True)
-        return result
+            stances, tags = self._runtime(ids, mask)
+            if not (np.isfinite(stances).all() and (tags is None or np.isfinite(tags).all())):
+                raise ModelError(f"{self.checkpoint.folder} gives numbers that are not finite; its weights are damaged")
+            yield group, stances[:, self.checkpoint.columns], tags
+
+    def _stance_of(self, text: str, holder: str, abstain_below: float) -> Prediction:
+        """The stance that ``text`` gives ``holder``, read off the tags of the tokens that name it."""
+        self._check_holders()
+        (item,) = self._encoder([text])
+        ((_, _, tags),) = self._run([item])
+        assert tags is not None
+        named = mentions(text, holder)
+        if not named:
+            raise InputError(f'the text does not name {holder!r}; give words that stand in it, or "" for its author')
+        by_token = stance_probabilities(softmax(tags[0]))
+        # Of several mentions, the one that most plainly takes a position.
+        rows = [
+            by_token[[i for i, (a, b) in enumerate(item.offsets) if (a < end and start < b) or (i == 0 and end == 0)]]
+            for start, end in named
+        ]
+        taken = max((row.mean(axis=0) for row in rows if len(row)), key=lambda row: row.sum(), default=np.zeros(3))
+        support, oppose = float(taken[LABELS.index("support")]), float(taken[LABELS.index("oppose")])
+        found = tuple(
+            span
+            for span in find_holders(text, item.offsets, tags[0])
+            if any((span.start < end and start < span.end) or (span.is_author and end == 0) for start, end in named)
+        )
+        probabilities = [support, oppose, max(0.0, 1.0 - support - oppose)]
+        return _prediction(text, probabilities, item.truncated, found, abstain_below)
 
 
 _ADVICE = '; mend the input, or pass invalid="skip" to get None in its place'
@@ -189,9 +319,12 @@ def _checked(elements: list[Any], invalid: Invalid, single: bool = False) -> lis
     return [None if reason else text for text, reason in zip(elements, problems, strict=True)]
 
 
-def _prediction(text: str, row: list[float], truncated: bool) -> Prediction:
+def _prediction(
+    text: str, row: list[float], truncated: bool, holders: tuple[Holder, ...], abstain_below: float
+) -> Prediction:
     best = max(range(len(row)), key=row.__getitem__)
-    return Prediction(LABELS[best], row[best], dict(zip(LABELS, row, strict=True)), text, truncated)
+    label = LABELS[best] if row[best] >= abstain_below else None
+    return Prediction(label, row[best], dict(zip(LABELS, row, strict=True)), text, truncated, holders)
 
 
 _default: StanceClassifier | None = None
@@ -209,11 +342,26 @@ def default_classifier() -> StanceClassifier:
 
 
 @overload
-def predict(texts: str) -> Prediction: ...  # type: ignore[overload-overlap]
+def predict(  # type: ignore[overload-overlap]
+    texts: str, *, holder: str | None = None, abstain_below: float = 0.0
+) -> Prediction: ...
 @overload
-def predict(texts: Iterable[str], *, invalid: Literal["raise"] = "raise") -> list[Prediction]: ...
+def predict(
+    texts: Iterable[str], *, invalid: Literal["raise"] = "raise", abstain_below: float = 0.0
+) -> list[Prediction]: ...
 @overload
-def predict(texts: Iterable[Any], *, invalid: Invalid) -> list[Prediction | None]: ...
-def predict(texts: Any, *, invalid: Invalid = "raise") -> Any:
+def predict(texts: Iterable[Any], *, invalid: Invalid, abstain_below: float = 0.0) -> list[Prediction | None]: ...
+def predict(texts: Any, *, invalid: Invalid = "raise", holder: str | None = None, abstain_below: float = 0.0) -> Any:
     """Classify one text or many with the shipped default model; see `StanceClassifier.predict`."""
-    return default_classifier().predict(texts, invalid=invalid)
+    predict_any: Any = default_classifier().predict
+    return predict_any(texts, invalid=invalid, holder=holder, abstain_below=abstain_below)
+
+
+def analyze(text: str, *, title: str | None = None) -> Document:
+    """Read a whole text with the shipped default model; see `StanceClassifier.analyze`."""
+    return default_classifier().analyze(text, title=title)
+
+
+def analyze_many(documents: Iterable[Any], *, invalid: Invalid = "raise") -> Iterator[Document]:
+    """Read texts one after the other with the shipped default model; see `StanceClassifier.analyze_many`."""
+    return default_classifier().analyze_many(documents, invalid=invalid)

@@ -1,4 +1,4 @@
-"""The command line: ``stancelib predict`` and ``stancelib info``."""
+"""The command line: ``stancelib predict``, ``stancelib analyze`` and ``stancelib info``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,8 +22,10 @@ from rich.text import Text
 import stancelib
 from stancelib.checkpoint import Checkpoint, shipped
 from stancelib.classifier import WINDOW, StanceClassifier
+from stancelib.corpus import PERIODS, Source, read_sources, write_tables
+from stancelib.document import Document
 from stancelib.errors import FileError, StancelibError
-from stancelib.prediction import Prediction
+from stancelib.prediction import ABSTAINED, Prediction
 from stancelib.results import Writer
 from stancelib.tables import FORMATS, Format, Row, Table, format_of, open_table, read_table
 from stancelib.texts import problem
@@ -58,6 +60,18 @@ class InputFormat(StrEnum):
     tsv = "tsv"
     jsonl = "jsonl"
     parquet = "parquet"
+
+
+class TableFormat(StrEnum):
+    """How tables are written."""
+
+    csv = "csv"
+    tsv = "tsv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+PeriodName = StrEnum("PeriodName", PERIODS)  # type: ignore[misc]
 
 
 class BackendName(StrEnum):
@@ -109,6 +123,12 @@ def predict(
         typer.Option(help="Format of the input. [default: by the file's ending, else lines]"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
+    abstain_below: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Write 'unsure' for the stance of sentences that the model is less confident of."
+        ),
+    ] = 0.0,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="A shipped model's name, a checkpoint folder, or a hub id.")
     ] = None,
@@ -127,8 +147,9 @@ def predict(
 
     zcat posts.jsonl.gz | stancelib predict - --input-format jsonl --format csv > stances.csv
 
-    The result has each input row's own columns, then stance, confidence, p_support, p_oppose, p_neutral, truncated
-    (the text was longer than the model reads) and problem (why a row could not be classified; it keeps its place).
+    The result has each input row's own columns, then stance, confidence, p_support, p_oppose, p_neutral, holders (who
+    takes which stance in the sentence), truncated (the text was longer than the model reads) and problem (why a row
+    could not be classified; it keeps its place).
 
     Exit codes: 0 done, 1 an error or no usable row, 2 wrong usage, 130 interrupted (what was done stays in
     OUTPUT.part).
@@ -140,7 +161,7 @@ def predict(
     except ValueError as error:  # a device that is not there, or not for this backend
         raise typer.BadParameter(str(error)) from None
     tally = _Tally(table)
-    results = tally.count(_classify(table.rows, classifier))
+    results = tally.count(_classify(table.rows, classifier, abstain_below))
     try:
         if kind is None:
             _print_lines(results, table)
@@ -216,10 +237,12 @@ def _is_path(argument: str) -> bool:
     return format_of(argument) is not None or (" " not in argument and argument.startswith(("/", "./", "../", "~/")))
 
 
-def _classify(rows: Iterator[Row], classifier: StanceClassifier) -> Iterator[tuple[Row, Prediction | None]]:
+def _classify(
+    rows: Iterator[Row], classifier: StanceClassifier, abstain_below: float
+) -> Iterator[tuple[Row, Prediction | None]]:
     while window := list(itertools.islice(rows, WINDOW)):
         texts = [row.text if row.problem is None else None for row in window]
-        yield from zip(window, classifier.predict(texts, invalid="skip"), strict=True)
+        yield from zip(window, classifier.predict(texts, invalid="skip", abstain_below=abstain_below), strict=True)
 
 
 class _Tally:
@@ -270,7 +293,7 @@ def _print_lines(results: Iterator[tuple[Row, Prediction | None]], table: Table)
     console.print(Text("label    conf  sentence", style="bold"))
     for row, prediction in results:
         label, confidence, text = _cells(row, prediction)
-        style = COLOURS[prediction.label] if prediction else "dim"
+        style = COLOURS[prediction.label] if prediction and prediction.label else "dim"
         lines = Text(text).wrap(console, max(20, console.width - 15))
         for number, line in enumerate(lines):
             head = f"{label}  {confidence}  " if number == 0 else " " * 15
@@ -281,14 +304,27 @@ def _cells(row: Row, prediction: Prediction | None) -> tuple[str, str, str]:
     """Label, confidence and text, of fixed width but for the last, without what could steer a terminal."""
     if prediction is None:
         return "-      ", "   -", f"({row.problem})"
-    text = "".join(c if c.isprintable() else " " for c in " ".join(prediction.text.split()))
+    text = _printable(prediction.text)
     note = " (longer than the model reads: only the beginning counted)" if prediction.truncated else ""
-    return f"{prediction.label:<7}", f"{prediction.confidence:.2f}", text + note
+    return f"{prediction.label or ABSTAINED:<7}", f"{prediction.confidence:.2f}", text + note
 
 
 def _progress(table: Table) -> AbstractContextManager[Callable[[], None]]:
     """A progress bar on standard error, where that is a terminal; gives what to call after each row."""
     return _Bar(table) if sys.stderr.isatty() else nullcontext(lambda: None)
+
+
+@contextmanager
+def _count_bar(unit: str) -> Iterator[Callable[[], None]]:
+    """A running count on standard error, where that is a terminal and standard output is not; gives what to call."""
+    if not sys.stderr.isatty() or sys.stdout.isatty():
+        yield lambda: None
+        return
+    with Progress(
+        TextColumn(f"{{task.completed:,}} {unit}"), TimeElapsedColumn(), console=Console(stderr=True), transient=True
+    ) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda: progress.advance(task)
 
 
 class _Bar(AbstractContextManager[Callable[[], None]]):
@@ -318,6 +354,144 @@ class _Bar(AbstractContextManager[Callable[[], None]]):
         self._rows += 1
         if self._rows % 16 == 0:
             self._progress.update(self._task, completed=self._table.done(), rows=self._rows)
+
+
+@app.command()
+def analyze(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE… | FOLDER… | -",
+            help="Text files (.txt, .md: a document each), tables (.csv, .tsv, .jsonl, .parquet: a document a row), "
+            "folders of them, or - for one text from a pipe.",
+            show_default=False,
+        ),
+    ],
+    text_column: Annotated[
+        str | None, typer.Option("--text-column", "-c", help="Of tables: the column that holds the text.")
+    ] = None,
+    title_column: Annotated[str | None, typer.Option(help="Of tables: the column that names the document.")] = None,
+    date_column: Annotated[
+        str | None, typer.Option(help="Of tables: the column with its date (2024-05-17), for the table by period.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the tables holders, sentences, periods to this folder.")
+    ] = None,
+    format_: Annotated[TableFormat, typer.Option("--format", "-f", help="Format of the tables.")] = TableFormat.csv,
+    period: Annotated[PeriodName, typer.Option(help="What the table by period counts by.")] = PeriodName.month,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page to read: the text with its stances, or the overview of several documents."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A shipped model's name, a checkpoint folder, or a hub id.")
+    ] = None,
+) -> None:
+    """Read whole texts: who supports, who opposes, and the sentences that say so.
+
+    **Examples**
+
+    stancelib analyze article.txt --html article.html
+
+    stancelib analyze news/ --output tables --format parquet
+
+    stancelib analyze news.csv -c body --date-column published --title-column headline -o tables --html news.html
+
+    Texts that can't be used are left out and named at the end. Exit codes are those of `stancelib predict`.
+    """
+    if html is not None and html.exists() and not overwrite:
+        raise FileError(f"{html} exists already; choose another name, or pass --overwrite")
+    classifier = StanceClassifier.from_pretrained(model)
+    unusable: list[str] = []
+    documents = classifier.analyze_many(_usable(_sources(inputs, text_column, title_column, date_column), unusable))
+    if output is not None:
+        documents = write_tables(documents, output, FORMATS[f".{format_.value}"], period.value, overwrite)
+    kept: list[Document] = []
+    count = 0
+    try:
+        with _count_bar("documents") as advance:
+            for document in documents:
+                if output is None and (html is None or count == 0):
+                    _print_map(document, first=count == 0)
+                if html is not None:
+                    kept.append(document)
+                count += 1
+                advance()
+    except KeyboardInterrupt:
+        _say("interrupted" + (f"; {count:,} documents are in {output}/*.part" if output is not None else ""))
+        raise typer.Exit(130) from None
+    if html is not None and kept:
+        _write_page(html, kept)
+    for line in unusable[: _Tally.shown]:
+        _say(f"left out: {line}")
+    if len(unusable) > _Tally.shown:
+        _say(f"left out: {len(unusable) - _Tally.shown:,} more")
+    if output is not None:
+        _say(f"{count:,} documents in {output}")
+    if count == 0:
+        _say("error: no text to read")
+        raise typer.Exit(1)
+
+
+def _sources(
+    inputs: list[str], text_column: str | None, title_column: str | None, date_column: str | None
+) -> Iterator[Source]:
+    if inputs == ["-"]:
+        text = sys.stdin.buffer.read().decode("utf-8-sig", "replace")
+        return iter([Source(text, "standard input")])
+    return read_sources(map(Path, inputs), text_column, title_column, date_column)
+
+
+def _usable(sources: Iterator[Source], unusable: list[str]) -> Iterator[Source]:
+    """The sources that can be read; ``unusable`` gets a line for each of the others."""
+    for source in sources:
+        wrong = source.problem or problem(source.text)
+        if wrong is None:
+            yield source
+        else:
+            unusable.append(f"{source.title}: {wrong}")
+
+
+def _write_page(path: Path, documents: list[Document]) -> None:
+    from stancelib.html import corpus_page
+
+    page = documents[0].to_html() if len(documents) == 1 else corpus_page(documents)
+    try:
+        path.write_text(page, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error.strerror or error}") from None
+    _say(f"{path} written")
+
+
+def _print_map(document: Document, first: bool) -> None:
+    """The stance map: a row a holder, with the sentence that says it most plainly."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    grid = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for name in ("holder", "stance", "conf", "sentences"):
+        grid.add_column(name, no_wrap=name != "holder", justify="right" if name == "sentences" else "left")
+    grid.add_column("evidence", ratio=1, overflow="ellipsis", no_wrap=True)
+    for holder in (*document.holders, *([document.author] if document.author else [])):
+        shown = max(holder.evidence, key=lambda evidence: evidence.confidence)
+        grid.add_row(
+            Text(_printable(holder.name or "(the author)")),
+            Text(holder.stance, style=COLOURS.get(holder.stance, "magenta")),
+            f"{holder.confidence:.2f}",
+            str(len(holder.evidence)),
+            Text(f"“{_printable(shown.text)}”"),
+        )
+    if not first:
+        console.print()
+    if document.title:
+        console.print(Text(_printable(document.title), style="bold"))
+    console.print(Text(str(document.balance)))
+    if grid.row_count:
+        console.print(grid)
+
+
+def _printable(text: str) -> str:
+    """On one line, without what could steer a terminal."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tokenizers import Tokenizer
 from stancelib.errors import ModelError
 from stancelib.texts import clean, overlong
 
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -17,6 +20,7 @@ class Encoded:
 
     ids: list[int]
     truncated: bool
+    offsets: list[tuple[int, int]]  # of each token in the text, in characters
 
 
 class Encoder:
@@ -33,9 +37,22 @@ class Encoder:
 
     def __call__(self, texts: list[str]) -> list[Encoded]:
         """Token ids for each text, in order."""
-        # The fast variant leaves out offsets, which nothing here needs.
-        encodings = self._tokenizer.encode_batch_fast([clean(text) for text in texts])
+        encodings = self._tokenizer.encode_batch([clean(text) for text in texts])
         return [
-            Encoded(encoding.ids, bool(encoding.overflowing) or overlong(text))
+            Encoded(
+                encoding.ids,
+                bool(encoding.overflowing) or overlong(text),
+                _in_original(encoding.offsets, text),
+            )
             for encoding, text in zip(encodings, texts, strict=True)
         ]
+
+
+def _in_original(offsets: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
+    """Offsets into ``clean(text)`` as offsets into ``text``: `clean` drops leading blanks and joins surrogate pairs."""
+    skipped = len(text) - len(text.lstrip())
+    if text.isascii() or not _PAIR.search(text):
+        return [(start + skipped, end + skipped) for start, end in offsets] if skipped else offsets
+    places = [match.start() + skipped for match in re.finditer(f"{_PAIR.pattern}|.", text[skipped:], re.DOTALL)]
+    places.append(len(text))
+    return [(places[start], places[end]) for start, end in offsets]

@@ -40,6 +40,8 @@ def summary(name: str, figures: dict[str, Any]) -> str:
             f"  {value}: accuracy {interval(part, 'accuracy')}, macro-F1 {interval(part)}, n = {part['n']}"
             for value, part in values.items()
         ]
+    for name, part in figures.get("holders", {}).items():
+        lines.append(f"  holders, {name}: F1 {interval(part, 'f1')}, n = {part['n']}")
     return "\n".join(lines)
 
 
@@ -72,6 +74,50 @@ def figures_table(metrics: dict[str, Any]) -> str:
             "calibration error)."
         )
     return "\n".join(lines)
+
+
+def document_line(split: str, figures: dict[str, Any]) -> str:
+    """One line on the documents of a split."""
+    return (
+        f"holder × stance in {figures['documents']} {split} documents: F1 {interval(figures, 'f1')}, precision "
+        f"{figures['precision']:.3f}, recall {figures['recall']:.3f}, n = {figures['n']}"
+    )
+
+
+def holders_table(metrics: dict[str, Any]) -> str:
+    """Who holds what: F1 with interval by what is asked for, as Markdown; empty for a model without that head."""
+    spans = metrics["data"]["seeds test"].get("holders")
+    if not spans:
+        return ""
+    names = {
+        "strict": "holders in our test sentences: the same words and stance",
+        "relaxed": "… overlapping words and the same stance",
+        "author": "… the author's own stance",
+    }
+    lines = ["| who holds what | n | F1 | precision | recall |", "|---|--:|---|--:|--:|"]
+    rows = [(title, spans[name]) for name, title in names.items()]
+    rows += [
+        (f"holder and stance in {figures['documents']} whole documents ({split})", figures)
+        for split, figures in metrics["documents"].items()
+    ]
+    for title, figures in rows:
+        lines.append(
+            f"| {title} | {figures['n']:,} | {interval(figures, 'f1')} | {figures['precision']:.3f} "
+            f"| {figures['recall']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def _behaviour_table(suite: dict[str, Any]) -> list[str]:
+    lines = ["| capability | n | passed | floor of the test |", "|---|--:|--:|--:|"]
+    return lines + [
+        f"| {name} | {part['n']} | {part['rate']:.1%} | {part['floor']:.0%} |" for name, part in suite.items()
+    ]
+
+
+def _abstention_table(rows: list[dict[str, float]]) -> list[str]:
+    lines = ["| `abstain_below` | sentences kept | wrong among them |", "|--:|--:|--:|"]
+    return lines + [f"| {row['threshold']} | {row['coverage']:.1%} | {row['risk']:.1%} |" for row in rows]
 
 
 def _title(name: str) -> str:
@@ -120,6 +166,24 @@ def model_card(metrics: dict[str, Any]) -> str:
         "## How good it is",
         "",
         figures_table(metrics),
+    ]
+    if holders_table(metrics):
+        parts += ["", holders_table(metrics)]
+    parts += [
+        "",
+        "![Reliability diagram](reliability.png) ![Risk-coverage curve](risk_coverage.png)",
+        "",
+        "Leaving sentences out, measured on the last of the data sets below:",
+        "",
+        *_abstention_table(metrics["abstention"]),
+        "",
+        "### Behaviour suite",
+        "",
+        "Sentences written to test one capability each (`tests/behaviour/`), and the share of our test sentences whose "
+        "label stays the same when they are changed in a way that should not matter. Measured by `python -m "
+        "training.behaviour`.",
+        "",
+        *_behaviour_table(metrics["behaviour"]),
     ]
     for name, figures in metrics["data"].items():
         parts += ["", f"### {_title(name)}, n = {figures['n']:,}", "", *_details(figures)]

@@ -10,7 +10,6 @@ on unlabelled text (rows with a ``text``; without it the student learns on the t
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -21,15 +20,10 @@ from transformers import set_seed
 
 from stancelib.checkpoint import Checkpoint
 from stancelib.labels import LABELS
-from training import corpus
+from training import corpus, real
 from training.loop import encode, fit, load_model, logits_of, precision_of_this_machine
+from training.real import read_texts
 from training.shrink import MAX_TOKENS, cut_layers, cut_positions, prune_vocabulary
-
-
-def read_texts(path: Path) -> list[str]:
-    """Texts of a JSON Lines file, gzipped or not, each once."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-        return list(dict.fromkeys(json.loads(line)["text"] for line in lines))
 
 
 def without(texts: list[str], held_out: list[str]) -> list[str]:
@@ -80,15 +74,26 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--learning-rate", type=float, default=8e-5)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--teacher-weight", type=float, default=0.7)
+    parser.add_argument("--holder-weight", type=float, default=2.0, help="of the loss of the holder head; 0: untaught")
+    parser.add_argument(
+        "--rounding", action="store_true", help="compute with the weights as the shipped folder has them"
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args(argv)
     set_seed(arguments.seed)
-    rows, validation = corpus.load("train"), corpus.load("validation")
+    labelled = real.load(arguments.unlabelled) if arguments.unlabelled else {"train": [], "validation": []}
+    rows = corpus.load("train") + labelled["train"]
+    validation = corpus.load("validation") + labelled["validation"]
     held_out = [row["text"] for row in validation + corpus.load("test")]
     held_out += read_texts(arguments.held_out) if arguments.held_out else []
-    unlabelled = without(read_texts(arguments.unlabelled), held_out) if arguments.unlabelled else []
+    taught = {row["text"] for row in rows}
+    unlabelled = (
+        [text for text in read_texts(arguments.unlabelled) if text not in taught] if arguments.unlabelled else []
+    )
+    unlabelled = without(unlabelled, held_out)
     texts = [row["text"] for row in rows] + unlabelled
     labels = [row["label"] for row in rows] + [None] * (len(texts) - len(rows))
+    holders = [row["holders"] for row in rows] + [None] * (len(texts) - len(rows))
     logits = teacher_logits(arguments.teacher, texts, arguments.output / "logits")
     model, tokenizer = load_model(str(arguments.teacher))
     cut_layers(model, arguments.layers)
@@ -102,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     record = fit(
         model,
         tokenizer,
-        encode(tokenizer, texts, labels, logits),
+        encode(tokenizer, texts, labels, logits, holders),
         encode(tokenizer, [row["text"] for row in validation], [row["label"] for row in validation]),
         arguments.output,
         epochs=arguments.epochs,
@@ -110,7 +115,9 @@ def main(argv: list[str] | None = None) -> None:
         batch_size=arguments.batch_size,
         seed=arguments.seed,
         teacher_weight=arguments.teacher_weight,
-        evaluations=2,
+        holder_weight=arguments.holder_weight,
+        rounding=arguments.rounding,
+        evaluations=1,
         facts={
             "layers": arguments.layers,
             "words": arguments.words,

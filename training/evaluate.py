@@ -2,9 +2,10 @@
 
     python -m training.evaluate models/base --real real_dev.jsonl --readme README.md
 
-Measures on the test split of ``seeds/`` and, with ``--real``, on a JSON Lines file of real sentences (text, label,
-source). Writes ``metrics.json`` and the model card ``README.md`` into the model's folder and, with ``--readme``, the
-table between the ``figures`` marks of that file. Figures of the same weights on other data are kept.
+Measures on the test split of ``seeds/`` and its gold documents, on the behaviour suite and, with ``--real``, on a JSON
+Lines file of real sentences (text, label, source). Writes ``metrics.json``, the model card ``README.md`` and its
+pictures into the model's folder and, with ``--readme``, the table between the ``figures`` marks of that file. Figures
+of the same weights on other data are kept.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ from sklearn.pipeline import make_pipeline
 
 import stancelib
 from stancelib.labels import LABELS
-from training import card, corpus
+from training import behaviour, card, corpus, documents, plots
+from training.evaluate_holders import document_scores, span_scores
 
 RESAMPLES = 2000
 SEED = 1
 CONFIDENCE = 0.95
 CALIBRATION_BINS = 15
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 Indices = NDArray[np.int64]
 
@@ -79,6 +82,17 @@ def selective_accuracy(gold: Indices, probabilities: NDArray[np.float32], covera
     """Share of the most confident ``coverage`` of the sentences that is right (El-Yaniv & Wiener 2010)."""
     kept = np.argsort(-probabilities.max(axis=1), kind="stable")[: max(1, round(coverage * len(gold)))]
     return float((probabilities[kept].argmax(axis=1) == gold[kept]).mean())
+
+
+def abstention(gold: Indices, probabilities: NDArray[np.float32]) -> list[dict[str, float]]:
+    """For each of `THRESHOLDS`: what share of the sentences is more confident, and what share of those is wrong."""
+    confidence, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != gold
+    rows = []
+    for threshold in THRESHOLDS:
+        kept = confidence >= threshold
+        risk = float(wrong[kept].mean()) if kept.any() else 0.0
+        rows.append({"threshold": threshold, "coverage": float(kept.mean()), "risk": risk})
+    return rows
 
 
 def measure(
@@ -175,17 +189,35 @@ def main(argv: list[str] | None = None) -> None:
     before, sha256 = checkpoint.metrics, checkpoint.sha256()
     same = before.get("model", {}).get("sha256") == sha256
     measured: dict[str, Any] = dict(before.get("data", {})) if same else {}
+    scored: plots.Scored = {}
     for name, (rows, slices) in sets.items():
         texts = [row["text"] for row in rows]
         gold = np.array([LABELS.index(row["label"]) for row in rows])
-        measured[name] = measure(rows, classifier.predict_proba(texts), slices)
+        predictions = classifier.predict(texts)
+        probabilities = np.array([list(p.probabilities.values()) for p in predictions], dtype=np.float32)
+        scored[name] = (probabilities.max(axis=1), probabilities.argmax(axis=1) == gold)
+        measured[name] = measure(rows, probabilities, slices)
+        measured[name]["abstention"] = abstention(gold, probabilities)
+        if checkpoint.has_holders and name == "seeds test":
+            measured[name]["holders"] = span_scores(rows, predictions)
         measured[name]["measured_on"] = date.today().isoformat()
         measured[name]["baselines"] = {
             title: _baseline(rows, gold, model.predict(texts), slices) for title, model in simple.items()
         }
         print(card.summary(name, measured[name]))
+    whole = {}
+    if checkpoint.has_holders:
+        for split in documents.SPLITS:
+            texts_of_split = documents.load(split)
+            found = list(classifier.analyze_many([document["text"] for document in texts_of_split]))
+            whole[split] = {"documents": len(found), **document_scores(texts_of_split, found)}
+            print(card.document_line(split, whole[split]))
+    suite = behaviour.measure(classifier)
+    print("\n".join(f"  {name}: {part['rate']:.1%} of {part['n']}" for name, part in suite.items()))
     if arguments.dry_run:
         return
+    plots.reliability(scored, CALIBRATION_BINS, checkpoint.folder / "reliability.png")
+    plots.risk_coverage(scored, checkpoint.folder / "risk_coverage.png")
     metrics = {
         "model": {
             "name": checkpoint.name,
@@ -194,6 +226,9 @@ def main(argv: list[str] | None = None) -> None:
             "training": json.loads((checkpoint.folder / "training.json").read_text()),
         },
         "data": measured,
+        "documents": whole,
+        "behaviour": suite,
+        "abstention": measured[list(measured)[-1]]["abstention"],  # of real sentences, where there are any
     }
     (checkpoint.folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     (checkpoint.folder / "README.md").write_text(card.model_card(metrics), encoding="utf-8")

@@ -5,9 +5,11 @@
 Large matrices are rounded to 8-bit floats (e4m3: 4 bits of exponent, 3 of mantissa; Micikevicius et al. 2022), the rest
 to 16 bits. No scales are needed, so that the file stays a plain checkpoint, which loads in fp32 anywhere.
 
-The temperature that fits the validation split best is divided into the last layer (Guo et al. 2017), so that every
-backend, plain transformers too, gives calibrated probabilities and none needs a file more. ``model.onnx`` holds no
-weights: it points into ``model.safetensors``. Both backends compute in fp32.
+The temperature that fits held-out text best is divided into the last layer (Guo et al. 2017), so that every backend,
+plain transformers too, gives calibrated probabilities and none needs a file more; with ``--unlabelled`` it is fitted on
+real sentences alone, for there the model errs more than on its own kind. The head that tags holders has its own
+temperature and its own file. ``model.onnx`` holds no weights: it points into the two files. Both backends compute in
+fp32.
 """
 
 from __future__ import annotations
@@ -26,16 +28,16 @@ from safetensors.torch import save_file
 from scipy.optimize import minimize_scalar
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from stancelib.checkpoint import Checkpoint
+from stancelib.checkpoint import HOLDER_HEAD, Checkpoint
 from stancelib.classifier import StanceClassifier
 from stancelib.labels import LABELS
-from training import corpus
-from training.loop import load_model, logits_of
+from training import corpus, real
+from training.holders import IGNORED, NAME, tag_logits, tag_tokens
+from training.loop import TRAIN_LENGTH, load_model, logits_of, stored
 from training.shrink import MAX_TOKENS, cut_positions, prune_vocabulary
 
 LARGEST_FOLDER = 99_800_000  # bytes; figures and card must find room below 100 MB
 LARGEST_CHANGE = 1e-3  # in probability, between the graph and the model
-ROUNDED_TO_8_BITS = 500_000  # values in a tensor, at least
 STORED = {"F16": onnx.TensorProto.FLOAT16, "F8_E4M3": onnx.TensorProto.FLOAT8E4M3FN}
 
 
@@ -51,10 +53,20 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
-def validation_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.ndarray]:
-    rows = corpus.load("validation")
-    labels = np.array([LABELS.index(row["label"]) for row in rows])
-    return logits_of(model, tokenizer, [row["text"] for row in rows]), labels
+def tag_logits_of(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: list[corpus.Row]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (tokens, 7) and gold tags (tokens,) of all tokens of ``rows`` that have a gold tag."""
+    logits, gold = [], []
+    for row in rows:
+        tags = np.array(tag_tokens(tokenizer, row["text"], row["holders"], TRAIN_LENGTH))
+        ids = tokenizer(row["text"], truncation=True, max_length=TRAIN_LENGTH, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            hidden = model(ids, output_hidden_states=True).hidden_states[-1]
+            found = tag_logits(model, hidden)[0].float().numpy()
+        logits.append(found[tags != IGNORED])
+        gold.append(tags[tags != IGNORED])
+    return np.concatenate(logits), np.concatenate(gold)
 
 
 def write_onnx(model: PreTrainedModel, folder: Path) -> None:
@@ -65,7 +77,7 @@ def write_onnx(model: PreTrainedModel, folder: Path) -> None:
         _Logits(model).eval(),
         (ids, torch.ones_like(ids)),
         input_names=["input_ids", "attention_mask"],
-        output_names=["logits"],
+        output_names=["logits", "tag_logits"],
         dynamic_shapes={"input_ids": {0: batch, 1: tokens}, "attention_mask": {0: batch, 1: tokens}},
         dynamo=True,
         optimize=True,
@@ -92,16 +104,14 @@ class _Logits(torch.nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+        return outputs.logits, tag_logits(self.model, outputs.hidden_states[-1])
 
 
 def _share_weights(graph_model: onnx.ModelProto, model: PreTrainedModel, folder: Path) -> None:
     """Replace each large initializer by a reference to the stored tensor of the same values, cast to fp32 at load."""
-    with (folder / "model.safetensors").open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
+    header = _stored_tensors(folder, "model.safetensors", "") | _stored_tensors(folder, HOLDER_HEAD, f"{NAME}.")
     weights = model.state_dict()
     casts = []
     for tensor in list(graph_model.graph.initializer):
@@ -114,16 +124,14 @@ def _share_weights(graph_model: onnx.ModelProto, model: PreTrainedModel, folder:
             # The exporter may have renamed or transposed it: find the parameter by its values.
             name, transposed = _find_parameter(values, weights)
         entry = header[name]
-        start, end = entry["data_offsets"]
         shared = onnx.TensorProto(
             name=f"{tensor.name}.stored",
             data_type=STORED[entry["dtype"]],
             dims=entry["shape"],
             data_location=onnx.TensorProto.EXTERNAL,
         )
-        place = {"location": "model.safetensors", "offset": str(8 + length + start), "length": str(end - start)}
-        for key, value in place.items():
-            shared.external_data.add(key=key, value=value)
+        for key in ("location", "offset", "length"):
+            shared.external_data.add(key=key, value=str(entry[key]))
         graph_model.graph.initializer.remove(tensor)
         graph_model.graph.initializer.append(shared)
         wide = f"{tensor.name}.fp32" if transposed else tensor.name
@@ -133,6 +141,19 @@ def _share_weights(graph_model: onnx.ModelProto, model: PreTrainedModel, folder:
     nodes = list(graph_model.graph.node)
     del graph_model.graph.node[:]
     graph_model.graph.node.extend(casts + nodes)
+
+
+def _stored_tensors(folder: Path, file_name: str, prefix: str) -> dict[str, dict[str, Any]]:
+    """Name (after ``prefix``) -> dtype, shape, and location, offset and length in bytes, of a safetensors file."""
+    with (folder / file_name).open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    places = {}
+    for name, entry in header.items():
+        start, end = entry["data_offsets"]
+        places[prefix + name] = {**entry, "location": file_name, "offset": 8 + length + start, "length": end - start}
+    return places
 
 
 def _find_parameter(values: np.ndarray, weights: dict[str, torch.Tensor]) -> tuple[str, bool]:
@@ -146,22 +167,19 @@ def _find_parameter(values: np.ndarray, weights: dict[str, torch.Tensor]) -> tup
 
 def last_layer(model: PreTrainedModel) -> torch.nn.Linear:
     """The linear layer that gives the logits, whatever the architecture calls it."""
-    *_, layer = (module for module in model.modules() if isinstance(module, torch.nn.Linear))
+    *_, layer = (
+        module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and name != NAME
+    )
     if layer.out_features != len(LABELS):
         raise SystemExit(f"the last layer of {type(model).__name__} gives {layer.out_features} numbers, not 3")
     return layer
 
 
-def rounded(weight: torch.Tensor) -> torch.Tensor:
-    """The weight as it is stored: large matrices in 8 bits, all else in 16."""
-    return weight.to(torch.float8_e4m3fn if weight.numel() >= ROUNDED_TO_8_BITS else torch.float16).contiguous()
-
-
-def export(source: Path, output: Path, words: int | None = None) -> dict[str, Any]:
+def export(source: Path, output: Path, words: int | None = None, unlabelled: Path | None = None) -> dict[str, Any]:
     """Write ``output``, and ``output/training.json`` with the history of the weights; returns that history.
 
-    ``words`` is the size of the vocabulary to keep. The folder is made beside its place, checked, and moved there when
-    it is whole.
+    ``words`` is the size of the vocabulary to keep, ``unlabelled`` a copy of the real sentences that `training.real`
+    has labels for. The folder is made beside its place, checked, and moved there when it is whole.
     """
     if source.resolve() == output.resolve():
         raise SystemExit("source and output are the same folder")
@@ -172,12 +190,17 @@ def export(source: Path, output: Path, words: int | None = None) -> dict[str, An
         cut_positions(model, MAX_TOKENS)
     with torch.no_grad():
         for weight in model.state_dict().values():
-            weight.copy_(rounded(weight).float())
-        # Fitted on the rounded model, and divided into the last layer, which is small enough to stay in 16 bits.
-        logits, labels = validation_logits(model, tokenizer)
-        temperature = fit_temperature(logits, labels)
-        for weight in (last_layer(model).weight, last_layer(model).bias):
-            weight.copy_((weight / temperature).half().float())
+            weight.copy_(stored(weight).float())
+        # Fitted on the rounded model, and divided into the last layers, which are small enough to stay in 16 bits.
+        rows = corpus.load("validation")
+        held_out = real.load(unlabelled)["validation"] if unlabelled else rows
+        labels = np.array([LABELS.index(row["label"]) for row in held_out])
+        temperature = fit_temperature(logits_of(model, tokenizer, [row["text"] for row in held_out]), labels)
+        tag_temperature = fit_temperature(*tag_logits_of(model, tokenizer, rows))
+        head = getattr(model, NAME)
+        for layer, divisor in ((last_layer(model), temperature), (head, tag_temperature)):
+            for weight in (layer.weight, layer.bias):
+                weight.copy_((weight / divisor).half().float())
     part = output.with_name(output.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -185,12 +208,15 @@ def export(source: Path, output: Path, words: int | None = None) -> dict[str, An
     model.config.dtype = torch.float32  # computed in 32 bits, however it is stored
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(part)
-    stored = {name: rounded(weight) for name, weight in model.state_dict().items()}
-    save_file(stored, part / "model.safetensors", metadata={"format": "pt"})
+    kept = {name: stored(weight) for name, weight in model.state_dict().items()}
+    of_head = {name.removeprefix(f"{NAME}."): kept.pop(name) for name in list(kept) if name.startswith(f"{NAME}.")}
+    save_file(kept, part / "model.safetensors", metadata={"format": "pt"})
+    save_file(of_head, part / HOLDER_HEAD, metadata={"format": "pt"})
     write_onnx(model, part)
-    expected, _ = validation_logits(model, tokenizer)
+    texts = [row["text"] for row in rows]
+    expected = logits_of(model, tokenizer, texts)
     expected = np.exp(expected - expected.max(axis=1, keepdims=True))
-    shipped = StanceClassifier.from_pretrained(part).predict_proba([row["text"] for row in corpus.load("validation")])
+    shipped = StanceClassifier.from_pretrained(part).predict_proba(texts)
     change = float(np.abs(shipped - expected / expected.sum(axis=1, keepdims=True)).max())
     if change > LARGEST_CHANGE:
         raise SystemExit(
@@ -203,6 +229,8 @@ def export(source: Path, output: Path, words: int | None = None) -> dict[str, An
         "words": model.config.vocab_size,
         "max_tokens": Checkpoint(part).max_tokens,
         "temperature": temperature,
+        "temperature_fitted_on": f"{len(held_out):,} {'real' if unlabelled else 'validation'} sentences",
+        "tag_temperature": tag_temperature,
         "parameters": sum(weight.numel() for weight in model.parameters()),
     }
     (part / "training.json").write_text(json.dumps(history, indent=1) + "\n")
@@ -219,8 +247,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--words", type=int, help="size of the vocabulary to keep (default: all of it)")
+    parser.add_argument("--unlabelled", type=Path, help="real sentences that training/real_labels.jsonl has labels for")
     arguments = parser.parse_args(argv)
-    print(json.dumps(export(arguments.source, arguments.output, arguments.words), indent=1))
+    print(json.dumps(export(arguments.source, arguments.output, arguments.words, arguments.unlabelled), indent=1))
 
 
 if __name__ == "__main__":

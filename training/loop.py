@@ -34,9 +34,11 @@ from transformers import (
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from stancelib.labels import LABELS
+from training.holders import IGNORED, attach_head, tag_logits, tag_tokens
 
 # The longest sentence of the corpus has 57 words; real sentences beyond 128 tokens are rare.
 TRAIN_LENGTH = 128
+ROUNDED_TO_8_BITS = 500_000  # values in a tensor, at least
 
 Example = dict[str, Any]
 
@@ -50,6 +52,7 @@ def load_model(checkpoint: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
         label2id={label: index for index, label in enumerate(LABELS)},
         dtype=torch.float32,
     )
+    attach_head(model, Path(checkpoint) if Path(checkpoint).is_dir() else None)
     return model, AutoTokenizer.from_pretrained(checkpoint)
 
 
@@ -58,16 +61,27 @@ def encode(
     texts: list[str],
     labels: list[str | None],
     teacher_logits: np.ndarray | None = None,
+    holders: list[list[dict[str, str]] | None] | None = None,
 ) -> list[Example]:
-    """Examples for `fit`. A text may lack its label (None) or its teacher (a row of nan), then the other one counts."""
+    """Examples for `fit`.
+
+    A text may lack its label (None), its holders (None) or its teacher (a row of nan); then the others count.
+    """
     ids = tokenizer(texts, truncation=True, max_length=TRAIN_LENGTH)["input_ids"]
     examples = []
     for index, (tokens, label) in enumerate(zip(ids, labels, strict=True)):
-        example: Example = {"input_ids": tokens, "labels": -100 if label is None else LABELS.index(label)}
+        example: Example = {"input_ids": tokens, "labels": IGNORED if label is None else LABELS.index(label)}
+        if holders is not None:
+            example["tags"] = tag_tokens(tokenizer, texts[index], holders[index], TRAIN_LENGTH)
         if teacher_logits is not None:
             example["teacher_logits"] = teacher_logits[index]
         examples.append(example)
     return examples
+
+
+def stored(weight: torch.Tensor) -> torch.Tensor:
+    """A weight as the shipped folder keeps it: large matrices in 8 bits (e4m3), all else in 16."""
+    return weight.to(torch.float8_e4m3fn if weight.numel() >= ROUNDED_TO_8_BITS else torch.float16).contiguous()
 
 
 class LengthGroups(Sampler[int]):
@@ -95,10 +109,17 @@ class StanceTrainer(Trainer):
 
     loss = (1 - teacher_weight) * cross-entropy + teacher_weight * MSE for a sentence with both, cross-entropy alone
     where the teacher's logits are nan, MSE alone where there is no label. Both sides of the MSE are centred, so that
-    only the differences between labels are learnt.
+    only the differences between labels are learnt. Where tokens have tags, holder_weight * the cross-entropy of the
+    tags, averaged over the tokens of the batch, comes on top.
+
+    With ``rounding``, each step computes with the weights as `stored` would keep them and moves the unrounded ones
+    (the straight-through estimator; Bengio et al. 2013), so that storing them costs nothing at the end.
     """
 
     teacher_weight = 0.0
+    holder_weight = 0.0
+    smoothing = 0.0
+    rounding = False
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         lengths = [len(example["input_ids"]) for example in self.train_dataset]
@@ -107,18 +128,40 @@ class StanceTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        labels, teacher = inputs.pop("labels"), inputs.pop("teacher_logits", None)
-        outputs = model(**inputs)
+        labels, teacher, tags = inputs.pop("labels"), inputs.pop("teacher_logits", None), inputs.pop("tags", None)
+        tagged = tags is not None and self.holder_weight > 0 and not return_outputs  # which only evaluation asks for
+        outputs = model(**inputs, output_hidden_states=True) if tagged else model(**inputs)
         logits = outputs.logits.float()
-        loss = functional.cross_entropy(logits, labels, reduction="none")
+        loss = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing)
         if teacher is not None:
             taught = ~teacher.isnan().any(-1)
             distance = logits - logits.mean(-1, keepdim=True) - (teacher - teacher.mean(-1, keepdim=True))
             matching = distance.masked_fill(~taught[:, None], 0).square().mean(-1)
             loss = torch.where(taught, 1 - self.teacher_weight, 1.0) * loss + self.teacher_weight * matching
         loss = loss.mean()
+        if tagged and (tags != IGNORED).any():
+            found = tag_logits(model, outputs.hidden_states[-1]).float()
+            loss = loss + self.holder_weight * functional.cross_entropy(
+                found.flatten(0, 1), tags.flatten(), ignore_index=IGNORED
+            )
         outputs["loss"] = loss
         return (loss, outputs) if return_outputs else loss
+
+    def _step(self, model: Any, *arguments: Any, **options: Any) -> torch.Tensor:
+        loss: torch.Tensor = super().training_step(model, *arguments, **options)
+        return loss
+
+    def training_step(self, model: Any, *arguments: Any, **options: Any) -> torch.Tensor:
+        if not self.rounding:
+            return self._step(model, *arguments, **options)
+        kept = [(weight, weight.data) for weight in model.parameters() if weight.requires_grad]
+        for weight, unrounded in kept:
+            weight.data = stored(unrounded).float()
+        try:
+            return self._step(model, *arguments, **options)
+        finally:
+            for weight, unrounded in kept:
+                weight.data = unrounded
 
 
 class StepLog(TrainerCallback):
@@ -157,6 +200,9 @@ def collate(tokenizer: PreTrainedTokenizerBase) -> Any:
     def pad(examples: list[Example]) -> dict[str, torch.Tensor]:
         batch = dict(tokenizer.pad({"input_ids": [e["input_ids"] for e in examples]}, return_tensors="pt"))
         batch["labels"] = torch.tensor([e["labels"] for e in examples])
+        if "tags" in examples[0]:
+            width = batch["input_ids"].shape[1]
+            batch["tags"] = torch.tensor([e["tags"] + [IGNORED] * (width - len(e["tags"])) for e in examples])
         if "teacher_logits" in examples[0]:
             batch["teacher_logits"] = torch.from_numpy(np.stack([e["teacher_logits"] for e in examples]))
         return batch
@@ -220,11 +266,18 @@ def fit(
     batch_size: int,
     seed: int,
     teacher_weight: float = 0.0,
+    holder_weight: float = 0.0,
+    smoothing: float = 0.0,
+    frozen_layers: int = 0,
+    rounding: bool = False,
     evaluations: int = 1,
     patience: int = 3,
     facts: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train ``model``, keep the weights with the best validation macro-F1, and save them to ``output``.
+
+    The embeddings and the first ``frozen_layers`` layers stay as they are. For ``holder_weight``, ``smoothing`` (of
+    labels; Szegedy et al. 2016) and ``rounding`` see `StanceTrainer`.
 
     ``evaluations`` a full pass is how often it is validated and checkpointed; ``patience`` evaluations without a gain
     end the run. Returns what was reached, the settings and ``facts``, which are also in ``training.json``; the folder
@@ -238,6 +291,10 @@ def fit(
         "batch_size": batch_size,
         "seed": seed,
         "teacher_weight": teacher_weight,
+        "holder_weight": holder_weight,
+        "label_smoothing": smoothing,
+        "frozen_layers": frozen_layers,
+        "rounding": rounding,
         "precision": precision_of_this_machine(),
         "train_sentences": len(train),
         "validation_sentences": len(validation),
@@ -248,8 +305,13 @@ def fit(
     if (output / "training.json").exists():
         print(f"{output} is finished; delete it to train anew")
         return dict(json.loads((output / "training.json").read_text()))
-    for parameter in model.get_input_embeddings().parameters():
-        parameter.requires_grad = False  # words that the corpus lacks must stay in line with those that it has
+    frozen = [model.get_input_embeddings()]  # words that the corpus lacks must stay in line with those that it has
+    if frozen_layers:
+        frozen += [model.base_model.embeddings, *model.base_model.encoder.layer[:frozen_layers]]
+        # Shared by all layers; learning it would send gradients through the frozen ones.
+        frozen += [getattr(model.base_model.encoder, "relative_attention_bias", torch.nn.Module())]
+    for module in frozen:
+        module.requires_grad_(False)
     steps = max(1, len(train) // batch_size // evaluations)
     arguments = TrainingArguments(
         output_dir=str(output / "checkpoints"),
@@ -289,7 +351,8 @@ def fit(
         preprocess_logits_for_metrics=lambda logits, labels: logits[0] if isinstance(logits, tuple) else logits,
         callbacks=[StepLog(output / "log.jsonl"), EarlyStoppingCallback(patience)],
     )
-    trainer.teacher_weight = teacher_weight
+    trainer.teacher_weight, trainer.holder_weight = teacher_weight, holder_weight
+    trainer.smoothing, trainer.rounding = smoothing, rounding
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(QuietProgress())

@@ -1,4 +1,4 @@
-"""Step 1: fine-tune a large pretrained encoder on the train split of ``seeds/``.
+"""Step 1: fine-tune a large pretrained encoder on the train split of ``seeds/``, stances and holders together.
 
 python -m training.teacher --base mpnet --output runs/teacher
 """
@@ -7,40 +7,80 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 from pathlib import Path
 
 from transformers import set_seed
 
-from training import base_weights, corpus
-from training.loop import encode, fit, load_model
+from training import base_weights, corpus, real
+from training.loop import Example, encode, fit, load_model
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.teacher", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--base", default="mpnet", help="mpnet, minilm, a folder or a hub id (default: mpnet)")
     parser.add_argument("--output", type=Path, default=Path("runs/teacher"))
+    parser.add_argument(
+        "--unlabelled",
+        type=Path,
+        help="your copy of the real sentences that training/real_labels.jsonl has labels for: they are learnt too",
+    )
+    parser.add_argument("--real-copies", type=int, default=2, help="how often a real sentence is learnt in an epoch")
     parser.add_argument("--epochs", type=float, default=4)
     parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--holder-weight", type=float, default=2.0, help="of the loss of the holder head; 0: untaught")
+    parser.add_argument("--smoothing", type=float, default=0.05, help="of the labels")
+    parser.add_argument("--frozen-layers", type=int, default=0, help="so many lower layers stay as they are")
+    parser.add_argument(
+        "--rounding", action="store_true", help="compute with the weights as the shipped folder has them"
+    )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sentences", type=int, help="train on the first so many only, to try something out")
+    parser.add_argument("--sentences", type=int, help="train on the first so many of the corpus, to try something out")
+    parser.add_argument("--since", default="", help="the first batch that --base has not seen, such as part30")
+    parser.add_argument("--replay", type=int, help="with --since: so many sentences of the batches before, at random")
+    parser.add_argument("--evaluations", type=int, default=2, help="validations and checkpoints in an epoch")
     arguments = parser.parse_args(argv)
-    set_seed(arguments.seed)  # the new head is drawn at random
+    set_seed(arguments.seed)  # the new heads are drawn at random
     model, tokenizer = load_model(base_weights.resolve(arguments.base))
+
+    def examples(rows: list[corpus.Row]) -> list[Example]:
+        return encode(
+            tokenizer,
+            [row["text"] for row in rows],
+            [row["label"] for row in rows],
+            holders=[row["holders"] for row in rows],
+        )
+
     rows = corpus.load("train")[: arguments.sentences]
-    validation = corpus.load("validation")
+    if arguments.replay is not None:
+        seen = [row for row in rows if row["batch"] < arguments.since]
+        seen = random.Random(arguments.seed).sample(seen, min(arguments.replay, len(seen)))
+        rows = seen + [row for row in rows if row["batch"] >= arguments.since]
+    labelled = real.load(arguments.unlabelled) if arguments.unlabelled else {"train": [], "validation": []}
     record = fit(
         model,
         tokenizer,
-        encode(tokenizer, [row["text"] for row in rows], [row["label"] for row in rows]),
-        encode(tokenizer, [row["text"] for row in validation], [row["label"] for row in validation]),
+        examples(rows + labelled["train"] * arguments.real_copies),
+        examples(corpus.load("validation") + labelled["validation"]),
         arguments.output,
         epochs=arguments.epochs,
         learning_rate=arguments.learning_rate,
         batch_size=arguments.batch_size,
         seed=arguments.seed,
-        evaluations=2,
-        facts={"base": arguments.base, "corpus_sha256": corpus.corpus_hash(corpus.load_all())},
+        holder_weight=arguments.holder_weight,
+        smoothing=arguments.smoothing,
+        frozen_layers=arguments.frozen_layers,
+        rounding=arguments.rounding,
+        evaluations=arguments.evaluations,
+        facts={
+            "base": arguments.base,
+            "corpus_sha256": corpus.corpus_hash(corpus.load_all()),
+            "real_sentences": len(labelled["train"]),
+            "real_copies": arguments.real_copies,
+            "since": arguments.since,
+            "replay": arguments.replay,
+        },
     )
     print(json.dumps(record, indent=1))
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from stancelib.checkpoint import Checkpoint
 
 Backend: TypeAlias = Literal["onnx", "torch"]
-# (sentences, tokens) int64 ids, the same shape of int64 mask -> (sentences, labels) float32 logits in the model's order
-Runtime: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
+# (sentences, tokens) int64 ids and mask -> (sentences, labels) float32 logits of the stances, in the model's order, and
+# (sentences, tokens, tags) of the holders' tags, or None from a model without a holder head.
+Logits: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32] | None]
+Runtime: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], Logits]
 
 
 def open_runtime(checkpoint: Checkpoint, backend: Backend = "onnx", device: str | None = None) -> Runtime:

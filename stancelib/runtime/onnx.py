@@ -12,7 +12,7 @@ from stancelib.checkpoint import Checkpoint
 from stancelib.errors import ModelError
 
 if TYPE_CHECKING:
-    from stancelib.runtime import Runtime
+    from stancelib.runtime import Logits, Runtime
 
 
 def load_onnx(checkpoint: Checkpoint) -> Runtime:
@@ -28,11 +28,13 @@ def load_onnx(checkpoint: Checkpoint) -> Runtime:
     except Exception as error:  # onnxruntime's errors share no base class
         raise ModelError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from None
 
-    def logits(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+    names = ["logits", *(["tag_logits"] if checkpoint.has_holders else [])]
+
+    def logits(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Logits:
         try:
-            (result,) = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+            stances, *tags = session.run(names, {"input_ids": ids, "attention_mask": mask})
         except Exception as error:  # a token that the embedding lacks, another graph, no memory
             raise ModelError(f"{path} cannot be run: {str(error).splitlines()[0]}") from None
-        return np.asarray(result, dtype=np.float32)
+        return np.asarray(stances, dtype=np.float32), np.asarray(tags[0], dtype=np.float32) if tags else None
 
     return logits
