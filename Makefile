@@ -27,12 +27,10 @@ lint: $(VENV)/.dev ## mend style, check types
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
-LEARN := --frozen-layers 6 --rounding --learning-rate 2e-5
 model: $(VENV)/.dev ## train the shipped model anew (hours; goes on where it was stopped)
 	$(BIN)/python -m training.corpus check
-	$(BIN)/python -m training.teacher --base v0.1 --output runs/first $(LEARN) --epochs 0.85 --seed 3
-	$(BIN)/python -m training.teacher --base runs/first --output runs/teacher $(LEARN) --epochs 1 --seed 4 \
-		$(if $(UNLABELLED),--unlabelled $(UNLABELLED))
+	$(BIN)/python -m training.teacher --base v0.1 --output runs/teacher --since part30 --replay 3500 --frozen-layers 6 \
+		--epochs 1 --evaluations 1 --seed 4 $(if $(UNLABELLED),--unlabelled $(UNLABELLED))
 	$(BIN)/python -m training.export runs/teacher --output models/base $(if $(UNLABELLED),--unlabelled $(UNLABELLED))
 	$(MAKE) evaluate
 

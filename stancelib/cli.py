@@ -71,7 +71,14 @@ class TableFormat(StrEnum):
     parquet = "parquet"
 
 
-PeriodName = StrEnum("PeriodName", PERIODS)  # type: ignore[misc]
+class PeriodName(StrEnum):
+    """What the table by period counts by."""
+
+    year = "year"
+    quarter = "quarter"
+    month = "month"
+    week = "week"
+    day = "day"
 
 
 class BackendName(StrEnum):
@@ -406,7 +413,8 @@ def analyze(
     unusable: list[str] = []
     documents = classifier.analyze_many(_usable(_sources(inputs, text_column, title_column, date_column), unusable))
     if output is not None:
-        documents = write_tables(documents, output, FORMATS[f".{format_.value}"], period.value, overwrite)
+        counted_by = PERIODS[PERIODS.index(period.value)]
+        documents = write_tables(documents, output, FORMATS[f".{format_.value}"], counted_by, overwrite)
     kept: list[Document] = []
     count = 0
     try:
@@ -477,7 +485,7 @@ def _print_map(document: Document, first: bool) -> None:
             Text(_printable(holder.name or "(the author)")),
             Text(holder.stance, style=COLOURS.get(holder.stance, "magenta")),
             f"{holder.confidence:.2f}",
-            str(len(holder.evidence)),
+            str(holder.sentence_count),
             Text(f"“{_printable(shown.text)}”"),
         )
     if not first:

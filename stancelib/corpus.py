@@ -14,8 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from stancelib.document import HOLDER_COLUMNS, Document, holder_rows
-from stancelib.errors import FileError, InputError, MissingExtraError
+from stancelib.document import HOLDER_COLUMNS, Document, frame, holder_rows
+from stancelib.errors import FileError, InputError
 from stancelib.labels import LABELS
 from stancelib.sheets import Sheet, check_target
 from stancelib.tables import Format, format_of, open_table
@@ -253,10 +253,6 @@ def write_tables(
 
 def to_frames(documents: Iterable[Document], period: Period = "month") -> dict[str, pandas.DataFrame]:
     """The `TABLES` of some documents as pandas frames, by name."""
-    try:
-        import pandas
-    except ImportError:
-        raise MissingExtraError("to_frames", "pandas", "frames") from None
     timeline = Timeline(period)
     rows: dict[str, list[dict[str, Any]]] = {"holders": [], "sentences": []}
     for number, document in enumerate(documents, 1):
@@ -264,4 +260,4 @@ def to_frames(documents: Iterable[Document], period: Period = "month") -> dict[s
         rows["sentences"] += sentence_rows(document, number)
         timeline.add(document)
     rows["periods"] = timeline.rows()
-    return {name: pandas.DataFrame(rows[name], columns=list(columns)) for name, columns in TABLES.items()}
+    return {name: frame("to_frames", rows[name], columns) for name, columns in TABLES.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -75,7 +75,7 @@ class HolderStance:
             weaker side.
         evidence: the sentences that give the position, in order.
         kind: ``"person"``, ``"country"``, ``"group"`` (party, institution, people …), ``"author"``, or ``"unsure"``: a
-            pronoun that may mean several.
+            pronoun, surname or title that may mean several.
         title, country: as the text gives them, else None.
         aliases: the words that name the holder, each once.
     """
@@ -89,8 +89,13 @@ class HolderStance:
     country: str | None = None
     aliases: tuple[str, ...] = ()
 
+    @property
+    def sentence_count(self) -> int:
+        """How many sentences the evidence is; one may name a holder twice."""
+        return len({evidence.sentence for evidence in self.evidence})
+
     def __str__(self) -> str:
-        count = f"{len(self.evidence)} sentence{'s' if len(self.evidence) > 1 else ''}"
+        count = f"{self.sentence_count} sentence{'s' if self.sentence_count > 1 else ''}"
         shown = max(self.evidence, key=lambda evidence: evidence.confidence).text
         shown = shown if len(shown) <= 60 else shown[:59] + "…"
         return f"{self.name or '(the author)'}  {self.stance}  {self.confidence:.2f}  {count}  “{shown}”"
@@ -168,11 +173,7 @@ class Document:
 
     def to_frame(self) -> pandas.DataFrame:
         """A pandas frame, a row a holder (name, stance, confidence, sentences, kind, title, country, evidence)."""
-        try:
-            import pandas
-        except ImportError:
-            raise MissingExtraError("to_frame", "pandas", "frames") from None
-        return pandas.DataFrame(holder_rows(self), columns=list(HOLDER_COLUMNS))
+        return frame("to_frame", holder_rows(self), HOLDER_COLUMNS)
 
     def to_html(self) -> str:
         """One self-contained page: the text shaded by stance, the holders underlined, the stance map beside it."""
@@ -189,6 +190,26 @@ class Document:
 HOLDER_COLUMNS = ("holder", "stance", "confidence", "sentences", "kind", "title", "country", "aliases", "evidence")
 
 
+def frame(asked: str, rows: Iterable[dict[str, Any]], columns: Iterable[str]) -> pandas.DataFrame:
+    """Rows as a pandas frame; as its strings are UTF-8, lone surrogates become U+FFFD.
+
+    Raises:
+        MissingExtraError: pandas, which ``asked`` needs, is not installed.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise MissingExtraError(asked, "pandas", "frames") from None
+    readable = [{name: _without_surrogates(value) for name, value in row.items()} for row in rows]
+    return pandas.DataFrame(readable, columns=list(columns))
+
+
+def _without_surrogates(value: Any) -> Any:
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def holder_rows(document: Document) -> list[dict[str, Any]]:
     """A row for each holder of ``document``, the author (``holder`` is ``""``) last; keys as in `HOLDER_COLUMNS`."""
     return [
@@ -196,12 +217,12 @@ def holder_rows(document: Document) -> list[dict[str, Any]]:
             "holder": holder.name,
             "stance": holder.stance,
             "confidence": round(holder.confidence, 4),
-            "sentences": len(holder.evidence),
+            "sentences": holder.sentence_count,
             "kind": holder.kind,
             "title": holder.title,
             "country": holder.country,
             "aliases": " | ".join(holder.aliases),
-            "evidence": " | ".join(evidence.text for evidence in holder.evidence),
+            "evidence": " | ".join(dict.fromkeys(evidence.text for evidence in holder.evidence)),
         }
         for holder in (*document.holders, *([document.author] if document.author else []))
     ]

@@ -4,11 +4,12 @@
    on a line of its own, the signature of a letter, the one person named beside a quotation, the last one named before
    a quotation that goes on; else the text's author.
 2. *he*, *she*: the one person named before it in the sentence; else the one, or the subject, of the last sentence that
-   names any, two sentences back at most, or whomever its own *he* or *she* means. *it*, *they*: the one country or
-   group with a position in this sentence or the one before. Two candidates: unsure.
+   names any, two sentences back at most, or whomever its own *he* or *she* means; "Mr" is no *she*. *it*, *they*, *its
+   government*: the one country or group with a position in this sentence or the one before. Two candidates: unsure.
 3. A country, its capital, its government and its people ("the Danes") are one.
 4. A person's name: by surname, if given names don't differ. Two persons of one surname: a bare surname is unsure.
-5. A title without a name ("the Czech president"): the one person who bears it. Two: unsure.
+5. A title without a name ("the Czech president"): the one person who bears it, or whose name opens the next sentence
+   without any. Two: unsure.
 6. Anything else by its words, without articles and country ("the Polish Sejm", "the Sejm"); a party and its members
    ("the Communists"); a short form and the long one. A noun alone ("the party", "the council"): the one named before
    whose head it is.
@@ -46,7 +47,7 @@ from stancelib.names import (
 AUTHOR = "author"
 UNSURE = "unsure"
 _UPPER = "".join(letter for letter in map(chr, range(0x250)) if letter.isupper())
-_NAME_WORD = rf"(?:(?:al|el)[\-'’])?[{_UPPER}][\w'’\-]*\.?"
+_NAME_WORD = rf"(?:(?:al|el)[\-'’])?[{_UPPER}](?:\.[{_UPPER}])*[\w'’\-]*\.?"
 _CAPITALS = re.compile(
     rf"{_NAME_WORD}(?:\s+(?:(?:van|von|der|den|de|del|della|di|da|dos|du|la|le|al|bin|ibn|ben|ter|ten|zu)\s+)*{_NAME_WORD})*"
 )
@@ -66,6 +67,15 @@ _NO_SPEAKERS = {"Q", "QUESTION", "BREAKING", "UPDATE", "CORRECTION", "NOTE", "AN
 _ANSWERS = {"A", "ANSWER"}
 _AFTER = re.compile(
     r"\s*,\s+(?P<title>(?:(?:the|a|an|his|her|its|who)\s+)?(?:[^,.;:()\"“”]|(?<=[A-Z])\.){3,70})(?=[,.;:])"
+)
+# What stands before "former president " in "… with the backing of former president Ana Lima".
+_LEAD = re.compile(
+    r"(?:^|\s)(?:the|an?|his|her|its|their|our|by|with|that|and|to|from|of|for|as|said|says|told)\s|[.,;:!?…“”\"]\s",
+    re.I,
+)
+_DETERMINER = re.compile(r"\b(?:(?:the|an?|his|her|its|their|who)\s+|(?=[A-Z][\w\-]*['’]s\s))", re.I)
+_SAID = re.compile(
+    r"\b(?:said|says|added|adds|argued|argues|asked|asks|replied|warned|insisted)\s+(?:[\w.\-]+\s+){0,4}$"
 )
 _ITS_GOVERNMENT = re.compile(r"(?:its|their) (?:own )?(?:government|cabinet|leaders|authorities)", re.I)
 _THE = re.compile(r"\b[Tt]he\b(?=(?P<words>(?:\s+[\w\-'’.]+){1,4}))")
@@ -96,6 +106,8 @@ mrs ms mme mlle lady dame baroness madam queen princess frau shrimati smt señor
 # What makes an office another one than the bare word's: the vice president is not the president.
 _ANOTHER_OFFICE = {"vice", "deputy", "former", "prime", "secretary", "assistant", "shadow"}
 _LOOKS_BACK = 3  # sentences that a pronoun looks back over, its own included
+_PRONOUNS = SPEAKER_PRONOUNS | ROLE_PRONOUNS | GROUP_PRONOUNS
+_QUOTED_BACK = 10  # sentences that a quotation is followed back
 _PRONOUN = re.compile(r"\b(?:he|she)\b", re.I)
 Key: TypeAlias = tuple[str, str]
 
@@ -118,6 +130,7 @@ class _Named:
     start: int
     end: int
     person: Person
+    place: str | None = None  # the country in whose capital or land the sentence says that the person is
 
 
 def merge(text: str, spans: Sequence[tuple[int, int]], found: Sequence[tuple[int, Holder]]) -> list[Group]:
@@ -144,11 +157,15 @@ class _Merger:
         self.paragraphs = [0, *(match.end() for match in re.finditer(r"\n[ \t\r]*\n\s*", text))]
         self.short = dict(_short_forms(text))
         people = _people(text, spans)
-        self.names = _full_names(people)
+        held = [_Named(one.start, one.end, who) for _, one in found for who in [person(one.text)] if who]
+        self.names = _full_names([*people, *held])
         self.offices: dict[str, list[frozenset[str]]] = {}
-        for named in people:
-            for bearer in self._bearers(named.person) if named.person.title else []:
-                self.offices.setdefault(fold(bearer.name), []).append(role(named.person.title or ""))
+        for named in (*people, *held):
+            bearers = self._bearers(named.person)
+            if named.person.title and len(bearers) == 1:
+                self.offices.setdefault(fold(bearers[0].name), []).append(role(named.person.title))
+        self.places = {(fold(who.name), named.place) for named in people for who in self._bearers(named.person)}
+        self._introduce()
         self.people = sorted([*people, *self._role_mentions()], key=lambda named: named.start)
         self.starts = [named.start for named in self.people]
         self.turns = self._turns()
@@ -167,7 +184,7 @@ class _Merger:
         if _ITS_GOVERNMENT.fullmatch(holder.text.strip()):
             pronoun = "its"
         if holder.is_author or pronoun in SPEAKER_PRONOUNS:
-            who = self._speaker(self.spans[sentence], holder.start)
+            who = self._speaker(sentence, holder.start)
             if who is None:
                 return (AUTHOR, ""), Group("", AUTHOR)
             key, group = self._by_name(who, holder.start)
@@ -190,29 +207,52 @@ class _Merger:
 
     # 1. --- who speaks
 
-    def _speaker(self, span: tuple[int, int], position: int) -> str | None:
-        """Who speaks at ``position`` of the sentence ``span``, if it is not the text's author."""
+    def _speaker(self, sentence: int, position: int) -> str | None:
+        """Who speaks at ``position`` in a sentence, if it is not the text's author."""
         for start, end, who in self.turns:
             if start <= position < end:
                 return who
         if not self._is_quoted(position):
             return None
-        beside = [who.person for who in self._named(*span) if not self._is_quoted(who.start)]
-        if len(self._different(beside)) == 1:
-            return beside[0].name
+        span = self.spans[sentence]
+        paragraph = self.paragraphs[bisect_right(self.paragraphs, position) - 1]
+        # Beside it, or beside what is quoted before it.
+        for index in range(sentence, max(-1, sentence - _QUOTED_BACK), -1):
+            start = self.spans[index][0]
+            if index < sentence and (start < paragraph or not self._is_quoted(start)):
+                break
+            beside = self._said_by(index)
+            if beside is not None:
+                return beside
         previous = self.paragraphs[max(0, bisect_right(self.paragraphs, position) - 2)]
         named = [(who.start, who.person.name) for who in self._named(previous, span[0])]
-        pronouns = SPEAKER_PRONOUNS | ROLE_PRONOUNS | GROUP_PRONOUNS
         named += [
             (holder.start, holder.text)
             for _, holder in self.found
             if previous <= holder.start < span[0]
             and not holder.is_author
-            and strip_mention(holder.text).lower() not in pronouns
+            and strip_mention(holder.text).lower() not in _PRONOUNS
         ]
         # Those whom the quotation names don't say it.
         named = [(start, who) for start, who in named if not self._is_quoted(start)] or named
         return max(named)[1] if named else None
+
+    def _said_by(self, sentence: int) -> str | None:
+        """Whom a sentence names, outside of quotations, as the one who says them."""
+        span = self.spans[sentence]
+        beside = [who for who in self._named(*span) if not self._is_quoted(who.start)]
+        said = [who for who in beside if _SAID.search(self.text[max(span[0], who.start - 60) : who.start])]
+        opening = [who for who in beside[:1] if not self.text[span[0] : who.start].strip()]
+        for speakers in (beside, said, opening):
+            if self._are_one(speakers):
+                return speakers[0].person.name
+        pronoun = next((m for m in _PRONOUN.finditer(self.text, *span) if not self._is_quoted(m.start())), None)
+        if pronoun is not None:
+            key, group = self._by_pronoun(
+                sentence, Holder(pronoun[0], "neutral", 0.0, *pronoun.span()), pronoun[0].lower()
+            )
+            return group.name if key[0] == "person" else None
+        return None
 
     def _is_quoted(self, position: int) -> bool:
         """Whether what starts there is quoted: it opens with a mark, or a mark before it is still open."""
@@ -260,7 +300,7 @@ class _Merger:
     def _by_pronoun(self, sentence: int, holder: Holder, pronoun: str) -> tuple[Key, Group]:
         """Whom *he* or *she* means, if it is plain."""
         other_gender = _MEN if pronoun in FEMALE_PRONOUNS else _WOMEN
-        reach, index = _LOOKS_BACK, sentence
+        reach, index, bare = _LOOKS_BACK, sentence, set[Key]()
         while index >= 0 and reach:
             start, end = self.spans[index]
             near = [
@@ -268,36 +308,42 @@ class _Merger:
                 for named in self._named(start, min(end, holder.start))
                 if not other_gender & self._honorifics(named.person)
             ]
-            if len(self._different([named.person for named in near])) == 1:
-                return self._person(near[0].person)
             if near:
-                # Of several, the subject: nothing but its title stands before it.
+                alone = self._are_one(near)
+                # Of several in a sentence before, the subject: nothing but its title stands before it.
                 lead = self.text[start : near[0].start].strip(" \"“'‘")
-                if index < sentence and (not lead or role(lead)):
-                    return self._person(near[0].person)
+                if not bare and (alone or (index < sentence and (not lead or role(lead)))):
+                    return self._person(near[0].person, near[0].start)
                 return _alone(holder.text, holder.start)
+            bare = bare or self._bare_holders(index, holder.start)
             # A pronoun there, whom nobody is named beside, passes the question on.
             reach -= 0 if index < sentence and _PRONOUN.search(self.text, start, end) else 1
             index -= 1
-        # A holder of one word that may be a bare surname ("Macron"): the pronoun says that it is.
-        bare = {
+        # A bare word is a surname, if the text names no persons in full.
+        if len(bare) != 1 or self._named(0, holder.start):
+            return _alone(holder.text, holder.start)
+        (key,) = bare
+        self.groups[key].kind = "person"  # as the pronoun says
+        return self._known(key)
+
+    def _bare_holders(self, sentence: int, position: int) -> set[Key]:
+        """Holders in a sentence before ``position`` that may be persons of whom the text has the surname only."""
+        return {
             key
-            for key, (where, other) in zip(self.keys, self.found, strict=False)
-            if sentence - where < _LOOKS_BACK and other.end <= holder.start and _may_be_surname(other.text)
+            for key, (where, holder) in zip(self.keys, self.found, strict=False)
+            if where == sentence
+            and holder.end <= position
+            and self.groups[key].kind in ("group", "person")
+            and _may_be_surname(holder.text)
         }
-        if len(bare) == 1 and self.groups[next(iter(bare))].kind in ("group", "person"):
-            (key,) = bare
-            self.groups[key].kind = "person"
-            return self._known(key)
-        return _alone(holder.text, holder.start)
 
     def _honorifics(self, someone: Person) -> set[str]:
         """What the titles say of the person's gender, wherever they stand."""
         bearers = [someone, *self._bearers(someone)]
         return {word.strip(".").lower() for bearer in bearers if bearer.title for word in bearer.title.split()}
 
-    def _different(self, people: list[Person]) -> set[Key]:
-        return {self._person(someone)[0] for someone in people}
+    def _are_one(self, named: list[_Named]) -> bool:
+        return len({self._person(who.person, who.start)[0] for who in named}) == 1
 
     def _named(self, start: int, end: int) -> list[_Named]:
         """Whom the text names from ``start`` to ``end``."""
@@ -315,22 +361,28 @@ class _Merger:
             return ("country", nation), Group(nation, "country", None, nation)
         someone = person(mention)
         if someone is not None:
-            return self._person(someone)
+            return self._person(someone, position)
         plain = strip_mention(mention)
         # A bare surname, or a bare first name, of somebody whom the text names in full.
         bearers = self._bearers(Person(plain, None, None)) if plain[:1].isupper() or "-" in plain else []
         if bearers:
-            return self._person(bearers[0]) if len(bearers) == 1 else _alone(plain, position)
+            return self._person(bearers[0], position) if len(bearers) == 1 else _alone(plain, position)
         if role(mention) and not is_indefinite(mention):
             bearers = self._in_office(mention)
             if len(bearers) == 1:
-                return self._person(bearers[0])
+                key, group = self._person(bearers[0], position)
+                group.country = group.country or country_in(mention)
+                return key, group
             if bearers:
                 return _alone(mention, position)
         return self._group(mention, position)
 
-    def _person(self, someone: Person) -> tuple[Key, Group]:
+    def _person(self, someone: Person, position: int) -> tuple[Key, Group]:
         match = self._bearers(someone)
+        if len(match) > 1 and someone.title:  # "Colonel Berg", where the text has a Major Berg too
+            match = [other for other in match if role(someone.title) in self.offices.get(fold(other.name), [])] or match
+        if len(match) > 1 and not someone.given:
+            return _alone(someone.name, position)
         known = match[0] if len(match) == 1 else someone
         title = better_title(someone.title, known.title)
         return ("person", fold(known.name)), Group(known.name, "person", title, someone.country or known.country)
@@ -341,18 +393,41 @@ class _Merger:
         return found or _by_first_name(someone, self.names)
 
     def _in_office(self, mention: str) -> list[Person]:
-        """The persons one of whose titles has all the words; of the same country, if the mention gives one."""
+        """The persons one of whose titles has all the words, and who are of the country, if the mention gives one."""
         wanted, nation = role(mention), country_in(mention)
         return [
             someone
             for bearers in self.names.values()
             for someone in bearers
-            if nation in (None, someone.country)
+            if (nation in (None, someone.country) or self._is_of(someone, nation))
             and any(
                 wanted <= office and not (office - wanted) & _ANOTHER_OFFICE
                 for office in self.offices.get(fold(someone.name), [])
             )
         ]
+
+    def _is_of(self, someone: Person, nation: str | None) -> bool:
+        """Whether "In Prague, President Pavel" or the like makes a person of no given country one of ``nation``."""
+        return someone.country is None and (fold(someone.name), nation) in self.places
+
+    def _introduce(self) -> None:
+        """Give a full name the title that a sentence before it has, as in "Norda's foreign minister wants troops there.
+        Ada Berg believes …": where the name opens the sentence, has no title of its own, and takes the same stance."""
+        for (sentence, one), (following, other) in pairwise(self.found):
+            someone = person(other.text)
+            if (
+                following != sentence + 1
+                or other.start != self.spans[following][0]
+                or other.stance != one.stance
+                or (someone is None or not someone.given)
+                or (not role(one.text) or is_indefinite(one.text) or self._in_office(one.text))
+            ):
+                continue
+            match = self._bearers(someone)
+            if len(match) == 1 and match[0].title is None and match[0].country is None:
+                title, bearers = strip_mention(one.text), self.names[match[0].surname]
+                bearers[bearers.index(match[0])] = Person(match[0].name, title, country_in(title))
+                self.offices[fold(match[0].name)] = [role(title)]
 
     def _role_mentions(self) -> Iterator[_Named]:
         """Where the text has a title with "the" that one person alone bears, and no name behind it."""
@@ -370,7 +445,7 @@ class _Merger:
     def _group(self, mention: str, position: int) -> tuple[Key, Group]:
         plain = strip_mention(_BRACKETS.sub("", mention)) or strip_mention(mention)
         nation, words = country_in(mention), _group_words(mention)
-        long = self.short.get(words[0].replace(".", "")) if len(words) == 1 else None
+        long = self.short.get(words[0].replace(".", "").upper()) if len(words) == 1 and plain[:1].isupper() else None
         words = _group_words(long) if long else words
         key = ("group", f"{_group_key(words)}|{nation or ''}")
         if key in self.groups:
@@ -434,12 +509,13 @@ def _short_forms(text: str) -> Iterator[tuple[str, str]]:
     long = rf"[{_UPPER}][\w'’\-]*(?:\s+(?:(?:of|for|the|and|in|on)\s+){{0,2}}[{_UPPER}][\w'’\-]*){{1,6}}"
     for match in re.finditer(rf"(?P<long>{long})\s+\((?P<short>[A-Z][\w&.]{{0,7}}[A-Z])\)", text):
         if person(match["long"]) is None:
-            yield match["short"].replace(".", ""), re.sub(r"^The\s+", "", match["long"])
+            yield match["short"].replace(".", "").upper(), re.sub(r"^The\s+", "", match["long"])
 
 
 def _may_be_surname(mention: str) -> bool:
     """Whether a holder of one capitalised word could be a person of whom the text has the surname only."""
-    return bool(_SURNAME.fullmatch(mention)) and not mention.isupper() and country(mention) is None
+    is_name = _SURNAME.fullmatch(mention) and not mention.isupper() and mention.lower() not in _PRONOUNS
+    return bool(is_name) and country(mention) is None
 
 
 def _compatible(one: Person, other: Person) -> bool:
@@ -449,7 +525,7 @@ def _compatible(one: Person, other: Person) -> bool:
     # "Taylor Greene" and "Marjorie Taylor Greene"
     if fold(f" {one.name}").endswith(fold(f" {other.name}")) or fold(f" {other.name}").endswith(fold(f" {one.name}")):
         return True
-    a, b = one.given[0].strip("."), other.given[0].strip(".")
+    a, b = (someone.given[0].replace(".", "") for someone in (one, other))
     return a == b or (min(len(a), len(b)) == 1 and a[:1] == b[:1])
 
 
@@ -483,18 +559,22 @@ def _people_in(text: str, start: int, end: int) -> Iterator[_Named]:
         while " " in words and words.split()[0].lower().strip(".,") in _OPENERS:
             cut = len(words) - len(words.split(None, 1)[1])
             low, words = low + cut, words[cut:]
-        lead = " ".join(text[max(start, low - 60) : low].split(" ")[-5:])
-        last = lead.split()[-1] if lead[-1:].isspace() else ""
-        someone = person((lead if role(last) else "") + words)
-        if someone is None or (
-            someone.title is None and re.search(r"\b(?:at|in|near|into|outside)\s+$", text[max(start, low - 20) : low])
-        ):
+        lead = text[max(start, low - 80) : low]
+        office = _LEAD.split(lead)[-1]
+        someone = person((office if role(office) else "") + words)
+        if someone is None or (someone.title is None and re.search(r"\b(?:at|in|near|into|outside)\s+$", lead)):
             continue  # "beside the airfield at La Aurora"
-        after = _AFTER.match(text, low + len(words), end)
-        if someone.title is None and after and role(after["title"]) and not person(after["title"].strip()):
-            title = re.sub(r"^(?:the|a|an|his|her|its|who)\s+", "", after["title"])
-            someone = Person(someone.name, title, someone.country or country_in(title))
-        yield _Named(low, low + len(words), someone)
+        if someone.title is None:
+            after = _AFTER.match(text, low + len(words), end)
+            before = [lead[match.start() :] for match in _DETERMINER.finditer(lead)] if lead.endswith(", ") else []
+            for title in (*([after["title"]] if after else []), *before):
+                if role(title) and not person(title):
+                    title = _DETERMINER.sub("", title.strip(" ,"), count=1) if _DETERMINER.match(title) else title
+                    someone = Person(someone.name, title, someone.country or country_in(title))
+                    break
+        where = re.match(r"In ([^,]{3,30}),\s", text[start:low])
+        place = country(where[1]) if where else None
+        yield _Named(low, low + len(words), someone, place)
 
 
 def _is_headline(sentence: str) -> bool:

@@ -11,8 +11,6 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from countryinfo import all_countries
-
 # Houses and streets that stand for a government, and names that countryinfo lacks or has at length only.
 _OTHER_NAMES = {
     "Argentina": ["Argentine", "Argentinian", "Casa Rosada"],
@@ -175,6 +173,9 @@ ROLE_PRONOUNS = frozenset({"he", "she", "him", "her", "his", "hers", "himself", 
 FEMALE_PRONOUNS = frozenset({"she", "her", "hers", "herself"})
 GROUP_PRONOUNS = frozenset({"it", "they", "them", "their", "its"})
 SPEAKER_PRONOUNS = frozenset({"i", "we", "us", "me", "my", "our"})
+# What follows a name in commas and has no name of its own: ", who took office in May,"
+_CLAUSE = re.compile(r"(?:who|whose|whom|which|where|when|while|in|on|at|after|before|since|from|as|like)\s")
+_PREPOSITIONS = {"of", "for", "in", "at", "from", "on", "with", "by", "to", "against"}
 _WORD = re.compile(r"[\w'’.\-]+", re.UNICODE)
 _ARABIC_ARTICLE = re.compile(r"^(?:al|el|ad|as|ash|an|ar|ul|bin|ibn)[\-'’](?=\w)", re.I)
 
@@ -212,6 +213,8 @@ def fold(words: str) -> str:
 @cache
 def _countries() -> dict[str, str]:
     """Folded name, demonym or capital -> the country's name."""
+    from countryinfo import all_countries  # not needed to predict
+
     found: dict[str, str] = {}
     entries = sorted(
         (entry.info() for entry in all_countries()),
@@ -268,7 +271,10 @@ def country(mention: str) -> str | None:
             return names[candidate]
     if re.match(r"the\s", mention.strip(), re.I) and folded in _peoples():
         return _peoples()[folded]
-    for pattern in (rf"(?P<c>.+?)(?:'s|')? {_GOVERNMENT}", rf"{_GOVERNMENT} (?:in|of) (?P<c>.+)"):
+    for pattern in (
+        rf"(?:(?:new|outgoing|incoming) )?(?P<c>.+?)(?:'s|')? {_GOVERNMENT}",
+        rf"{_GOVERNMENT} (?:in|of) (?P<c>.+)",
+    ):
         match = re.fullmatch(pattern, folded)
         if match:
             return names.get(_DETERMINER.sub("", match["c"]))
@@ -305,7 +311,7 @@ def person(mention: str) -> Person | None:
     # "Radek Nowak, the Polish foreign minister" and "the Polish foreign minister, Radek Nowak"
     parts = [part.strip() for part in mention.split(",") if part.strip()]
     parts = [piece for part in parts for piece in _of_place(part)]
-    named = next(((part, run) for part in parts for run in [_name_run(part)] if run), None)
+    named = next(((part, run) for part in parts for run in [_name_run(part)] if run and not _CLAUSE.match(part)), None)
     if named is None:
         return None
     part, (first, last) = named
@@ -397,8 +403,10 @@ def _name_run(part: str) -> tuple[int, int] | None:
         start -= 1
     while start < end and not is_name[start] and bare[start].lower() not in _PARTICLES:
         start += 1
-    # A verb or noun behind it makes it no name.
-    return (start, end) if start < end and is_name[end - 1] else None
+    # A verb or noun behind it makes it no name, nor is "Chicago" one in "the mayor of Chicago".
+    if start == end or not is_name[end - 1] or (start and bare[start - 1].lower() in _PREPOSITIONS):
+        return None
+    return start, end
 
 
 def role(mention: str) -> frozenset[str]:

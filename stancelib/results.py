@@ -64,6 +64,11 @@ class Writer(AbstractContextManager["Writer"]):
         types = {own: RESULT_TYPES[name] for name, own in self._names.items()}
         self._sheet = Sheet(target, kind, [*columns, *self._names.values()], types, overwrite, schema)
 
+    @property
+    def part(self) -> Path:
+        """The file that is written until all is done, if the target is a path."""
+        return self._sheet.part
+
     def write(self, row: Row, prediction: Prediction | None) -> None:
         cells: dict[str, Any] = {}
         for name, value in row.cells.items():

@@ -32,9 +32,9 @@ _OPENS = re.compile(
     r"\s*[\"“‘(]?(?:The|A|An|He|She|It|They|We|I|You|This|That|These|Those|There|His|Her|Their|Its|Our|My|In|On|At|By|As"
     r"|For|From|With|If|When|While|After|Before|Since|But|And|Or|So|Yet|Then|Now|Not|No|What|Who|Why|How|Both|Some|Most)\s"
 )
-# Ends that sentencex does not see: before such words, and after "said no."
+# Ends that sentencex does not see: before such words, after "…" too, and after "said no."
 _UNSEEN = re.compile(
-    rf"(?:\b(?:U\.S|U\.K|U\.N|E\.U|D\.C)|(?<=[a-z,] )[A-Z])\.[\"”’)]*(?={_OPENS.pattern})"
+    rf"(?:(?:\b(?:U\.S|U\.K|U\.N|E\.U|D\.C)|(?<=[a-z,] )[A-Z])\.|(?<=\w)…)[\"”’)]*(?={_OPENS.pattern})"
     r"|(?<=[a-z] )no\.[\"”’)]*(?=\s+[\"“‘(]?[A-Z])"
 )
 

@@ -5,7 +5,9 @@ import itertools
 import json
 import pickle
 import random
+import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ import stancelib
 from stancelib import LABELS, InputError, Prediction, StanceClassifier
 from training import corpus
 
-SENTENCES = [row["text"] for row in corpus.load("test")[:200]]
+SENTENCES = [row["text"] for row in corpus.load("test")[:60]]
 
 
 def test_one_text_gives_one_prediction(clf: StanceClassifier):
@@ -61,6 +63,8 @@ def test_torch_and_onnx_agree(clf: StanceClassifier):
     ours, theirs = clf.predict_proba(SENTENCES), other.predict_proba(SENTENCES)
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
     assert (ours.argmax(1) == theirs.argmax(1)).all()
+    for one, another in zip(clf.predict(SENTENCES[:20]), other.predict(SENTENCES[:20]), strict=True):
+        assert [(h.text, h.stance) for h in one.holders] == [(h.text, h.stance) for h in another.holders]
 
 
 def test_plain_transformers_agrees(clf: StanceClassifier):
@@ -111,7 +115,7 @@ def test_bad_elements_can_be_skipped(clf: StanceClassifier):
 
 
 def test_stream_yields_all_before_the_bad_one_and_counts_right(clf: StanceClassifier):
-    stream = clf.stream(itertools.chain(SENTENCES[:5] * 210, [None], SENTENCES))
+    stream = clf.stream(itertools.chain(["Out."] * 1050, [None], SENTENCES))
     assert len(list(itertools.islice(stream, 1050))) == 1050
     with pytest.raises(InputError, match=r"texts\[1050\] is None"):
         next(stream)
@@ -196,9 +200,89 @@ def test_prediction_prints_compares_copies_and_travels(clf: StanceClassifier):
     assert found == clf.predict(found.text) == pickle.loads(pickle.dumps(found)) == copy.deepcopy(found)
     assert len({found, clf.predict(found.text)}) == 1
     assert json.loads(found.to_json()) == found.to_dict()
-    assert set(found.to_dict()) == {"label", "confidence", "probabilities", "text", "truncated"}
+    assert set(found.to_dict()) == {"label", "confidence", "probabilities", "text", "truncated", "holders"}
     with pytest.raises(AttributeError):
         found.label = "support"
+
+
+def test_holders_are_spans_of_the_text(clf: StanceClassifier):
+    text = "  Norda rules out soldiers on the ground, while Sudria wants to send two brigades."
+    found = clf.predict(text).holders
+    assert [(holder.text, holder.stance) for holder in found] == [("Norda", "oppose"), ("Sudria", "support")]
+    assert all(text[holder.start : holder.end] == holder.text for holder in found)
+    assert all(0 < holder.confidence <= 1 for holder in found)
+
+
+def test_the_stance_of_one_named_holder(clf: StanceClassifier):
+    text = "Norda rules out soldiers on the ground, while Sudria wants to send two brigades to Westmark."
+    assert clf.predict(text, holder="norda").label == "oppose"
+    sudria = clf.predict(text, holder="Sudria")
+    assert sudria.label == "support"
+    assert sum(sudria.probabilities.values()) == pytest.approx(1)
+    assert clf.predict(text, holder="Westmark").label == "neutral"  # named, without a position
+    assert clf.predict("We must not send anyone there.", holder="").label == "oppose"
+    with pytest.raises(InputError, match="does not name 'Estland'"):
+        clf.predict(text, holder="Estland")
+    with pytest.raises(InputError, match="one text"):
+        clf.predict([text], holder="Norda")
+
+
+def test_it_abstains_where_it_is_told_to(clf: StanceClassifier):
+    sure = clf.predict(SENTENCES)
+    some = clf.predict(SENTENCES, abstain_below=0.9)
+    assert [p.label for p in some] == [p.label if p.confidence >= 0.9 else None for p in sure]
+    assert {None} < {p.label for p in some}
+    assert [p.probabilities for p in some] == [p.probabilities for p in sure]
+    assert str(clf.predict(SENTENCES[0], abstain_below=1.1)).startswith("unsure")
+    assert next(clf.stream(SENTENCES[:3], abstain_below=1.1)).label is None
+    bought = clf.abstention
+    assert [row["coverage"] for row in bought] == sorted((row["coverage"] for row in bought), reverse=True)
+
+
+def test_documents_are_read_in_order_and_bad_ones_named(clf: StanceClassifier):
+    texts = [
+        "Norda rules out soldiers.",
+        {"text": "Sudria will send two brigades.", "title": "b", "date": "2024-05-01"},
+    ]
+    first, second = clf.analyze_many(texts)
+    assert [holder.name for holder in first.holders] == ["Norda"]
+    assert (second.title, second.date, second.holders[0].stance) == ("b", "2024-05-01", "support")
+    assert first == clf.analyze("Norda rules out soldiers.")
+    stream = clf.analyze_many([*texts, " "])
+    assert next(stream).text == texts[0]
+    with pytest.raises(InputError, match=r"documents\[2\] is a blank text"):
+        list(stream)
+    assert len(list(clf.analyze_many([*texts, None], invalid="skip"))) == 2
+    with pytest.raises(InputError, match="one text"):
+        clf.analyze_many("a text")
+    with pytest.raises(InputError, match="no 'text'"):
+        list(clf.analyze_many([{"body": "x"}]))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(alphabet=st.characters(codec=None), min_size=1, max_size=120))
+def test_offsets_hold_on_any_text(clf: StanceClassifier, text: str):
+    whole = f"Norda rules out soldiers. {text} \ud83d\ude00 Sudria, he said, will send them."
+    document = clf.analyze(whole)
+    for sentence in document.sentences:
+        assert whole[sentence.start : sentence.end] == sentence.text
+        for holder in sentence.holders:
+            assert whole[holder.start : holder.end] == holder.text
+    for holder in document.holders:
+        for evidence in holder.evidence:
+            assert whole[evidence.start : evidence.end] == evidence.mention
+
+
+def test_a_model_without_a_holder_head_says_so(clf: StanceClassifier, tmp_path: Path):
+    plain = tmp_path / "plain"
+    shutil.copytree(clf.checkpoint.folder, plain)
+    (plain / "holders.safetensors").unlink()
+    (plain / "model.onnx").unlink()
+    other = StanceClassifier.from_pretrained(plain, backend="torch", device="cpu")
+    assert other.predict(SENTENCES[0]).holders == ()
+    for ask in (lambda: other.analyze(SENTENCES[0]), lambda: other.predict("Norda says no.", holder="Norda")):
+        with pytest.raises(stancelib.ModelError, match=r"no holders\.safetensors"):
+            ask()
 
 
 LIGHT = """
@@ -209,7 +293,7 @@ socket.getaddrinfo = refuse
 import stancelib
 assert "onnxruntime" not in sys.modules, "import stancelib must not load the runtime"
 assert stancelib.predict("Norda rules out soldiers on the ground.").label in stancelib.LABELS
-heavy = {"torch", "transformers", "sklearn", "pandas", "pyarrow", "datasets", "scipy"} & set(sys.modules)
+heavy = {"countryinfo", "torch", "transformers", "sklearn", "pandas", "pyarrow", "datasets", "scipy"} & set(sys.modules)
 assert not heavy, heavy
 """
 

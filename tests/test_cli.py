@@ -169,6 +169,91 @@ def test_errors_are_one_clear_line(stance, lines: Path, arguments: list[str], co
     assert "Traceback" not in ran.err + ran.out
 
 
+ARTICLE = "Norda rules out soldiers on the ground.\n\nSudria wants to send two brigades, its prime minister said.\n"
+
+
+@pytest.fixture
+def article(tmp_path: Path) -> Path:
+    path = tmp_path / "article.txt"
+    path.write_text(ARTICLE)
+    return path
+
+
+def test_an_article_gives_its_stance_map(stance, article: Path):
+    ran = stance("analyze", article)
+    assert ran.code == 0, ran.err
+    title, balance, head, *rows = ran.out.splitlines()
+    assert title == "article"
+    assert "balance" in balance
+    assert head.split() == ["holder", "stance", "conf", "sentences", "evidence"]
+    found = {row.split()[0]: row.split()[1] for row in rows}
+    assert found["Norda"] == "oppose"
+    assert found["Sudria"] == "support"
+
+
+def test_an_article_becomes_a_page(stance, article: Path, tmp_path: Path):
+    page = tmp_path / "out.html"
+    assert stance("analyze", article, "--html", page).code == 0
+    assert "Norda" in page.read_text()
+    again = stance("analyze", article, "--html", page)
+    assert again.code == 1
+    assert "exists already" in again.err
+    assert stance("analyze", article, "--html", page, "--overwrite").code == 0
+
+
+def test_many_documents_become_tables(stance, article: Path, tmp_path: Path):
+    rows = [("a", "2024-05-17", ARTICLE.replace("\n", " ")), ("b", "2024-06-02", ""), ("c", "2024-06-03", SENTENCES[0])]
+    source = tmp_path / "news.csv"
+    with source.open("w", newline="") as file:
+        csv.writer(file).writerows([("headline", "published", "body"), *rows])
+    columns = ["-c", "body", "--date-column", "published", "--title-column", "headline"]
+    ran = stance("analyze", source, *columns, "-o", tmp_path / "tables", "--html", tmp_path / "out.html")
+    assert ran.code == 0, ran.err
+    assert "2 documents in" in ran.err
+    assert "left out: b: a blank text" in ran.err
+    holders = list(csv.DictReader((tmp_path / "tables" / "holders.csv").open()))
+    assert {(row["document"], row["holder"], row["stance"]) for row in holders} >= {
+        ("a", "Norda", "oppose"),
+        ("a", "Sudria", "support"),
+        ("c", "Norda", "oppose"),
+    }
+    periods = list(csv.DictReader((tmp_path / "tables" / "periods.csv").open()))
+    assert {(row["period"], row["holder"], row["oppose"]) for row in periods} >= {
+        ("2024-05", "Norda", "1"),
+        ("2024-06", "Norda", "1"),
+    }
+    sentences = list(csv.DictReader((tmp_path / "tables" / "sentences.csv").open()))
+    assert [row["text"] for row in sentences if row["document"] == "c"] == [SENTENCES[0]]
+    assert "<script" in (tmp_path / "out.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["no-such-file.txt"], 1, "no such file"),
+        (["{empty}"], 1, "no text files"),
+        (["{article}", "--date-column", "day", "{table}"], 1, "no column 'day'"),
+        (["{table}", "-c", "body"], 1, "no column 'body'"),
+        (["{blank}"], 1, "no text to read"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_errors_of_analyze_are_clear(stance, article: Path, tmp_path: Path, arguments: list[str], code: int, said: str):
+    paths = {"article": article, "empty": tmp_path / "empty", "table": tmp_path / "t.csv", "blank": tmp_path / "b.txt"}
+    paths["empty"].mkdir()
+    paths["table"].write_text("text\nThey must leave.\n")
+    paths["blank"].write_text(" \n")
+    ran = stance("analyze", *(argument.format(**paths) for argument in arguments))
+    assert ran.code == code
+    assert said in " ".join(ran.err.split())
+    assert "Traceback" not in ran.err + ran.out
+
+
+def test_a_doubtful_stance_can_be_left_open(stance):
+    ran = stance("predict", SENTENCES[0], "-f", "jsonl", "--abstain-below", "1")
+    assert json.loads(ran.out)["stance"] == "unsure"
+
+
 def test_help_teaches(stance):
     ran = stance("predict", "--help")
     assert ran.code == 0

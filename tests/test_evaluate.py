@@ -86,19 +86,22 @@ def test_the_figures_are_those_of_the_weights_that_ship(metrics: dict):
     assert len(metrics["model"]["training"]["corpus_sha256"]) == 64
 
 
-def test_the_test_figure_is_reproduced(clf, metrics: dict):
-    rows = corpus.load("test")
+def test_a_figure_of_the_card_is_reproduced(clf, metrics: dict):
+    # One register, for the whole split takes minutes.
+    rows = [row for row in corpus.load("test") if row["register"] == "speech"]
     gold = np.array([LABELS.index(row["label"]) for row in rows])
     found = clf.predict_proba([row["text"] for row in rows]).argmax(1)
-    written = metrics["data"]["seeds test"]
-    assert len(rows) == written["n"]
+    written = metrics["data"]["seeds test"]["slices"]["register"]["speech"]
+    assert len(rows) == written["n"] >= 100
     # A sentence on the edge may fall to the other side on another processor.
-    assert macro_f1(gold, found) == pytest.approx(written["macro_f1"], abs=0.003)
+    assert (gold == found).mean() == pytest.approx(written["accuracy"], abs=1.5 / len(rows))
+    assert len(corpus.load("test")) == metrics["data"]["seeds test"]["n"]
 
 
 def test_readme_and_model_card_show_these_figures(metrics: dict):
-    table = card.figures_table(metrics)
-    assert table in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert card.figures_table(metrics) in readme
+    assert card.holders_table(metrics) in readme
     assert card.model_card(metrics) == (shipped()[DEFAULT_MODEL] / "README.md").read_text(encoding="utf-8")
 
 

@@ -33,9 +33,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_is_small_enough_and_holds_what_it_must(wheel: Path):
     assert wheel.stat().st_size <= 100_000_000
     names = set(zipfile.ZipFile(wheel).namelist())
-    for file in ("model.onnx", "model.safetensors", "tokenizer.json", "config.json", "metrics.json", "README.md"):
+    for file in (
+        "model.onnx",
+        "model.safetensors",
+        "holders.safetensors",
+        "tokenizer.json",
+        "config.json",
+        "metrics.json",
+    ):
         assert f"stancelib/models/base/{file}" in names
-    assert "stancelib/py.typed" in names
+    assert {"stancelib/py.typed", "stancelib/html/page.css", "stancelib/html/page.js"} <= names
     assert {name.split("/")[0] for name in names} == {"stancelib", wheel.name.split("-py3")[0] + ".dist-info"}
 
 

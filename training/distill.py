@@ -74,10 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--learning-rate", type=float, default=8e-5)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--teacher-weight", type=float, default=0.7)
-    parser.add_argument("--holder-weight", type=float, default=2.0, help="of the loss of the holder head; 0: untaught")
-    parser.add_argument(
-        "--rounding", action="store_true", help="compute with the weights as the shipped folder has them"
-    )
+    parser.add_argument("--holder-weight", type=float, default=1.0, help="of the loss of the holder head; 0: untaught")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args(argv)
     set_seed(arguments.seed)
@@ -116,7 +113,6 @@ def main(argv: list[str] | None = None) -> None:
         seed=arguments.seed,
         teacher_weight=arguments.teacher_weight,
         holder_weight=arguments.holder_weight,
-        rounding=arguments.rounding,
         evaluations=1,
         facts={
             "layers": arguments.layers,

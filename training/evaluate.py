@@ -4,8 +4,8 @@
 
 Measures on the test split of ``seeds/`` and its gold documents, on the behaviour suite and, with ``--real``, on a JSON
 Lines file of real sentences (text, label, source). Writes ``metrics.json``, the model card ``README.md`` and its
-pictures into the model's folder and, with ``--readme``, the table between the ``figures`` marks of that file. Figures
-of the same weights on other data are kept.
+pictures into the model's folder and, with ``--readme``, the tables between the ``figures`` and ``holders`` marks of
+that file. Figures of the same weights on other data are kept.
 """
 
 from __future__ import annotations
@@ -234,6 +234,7 @@ def main(argv: list[str] | None = None) -> None:
     (checkpoint.folder / "README.md").write_text(card.model_card(metrics), encoding="utf-8")
     if arguments.readme:
         card.rewrite_section(arguments.readme, "figures", card.figures_table(metrics))
+        card.rewrite_section(arguments.readme, "holders", card.holders_table(metrics))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from transformers import (
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from stancelib.labels import LABELS
-from training.holders import IGNORED, attach_head, tag_logits, tag_tokens
+from training.holders import IGNORED, NAME, attach_head, tag_logits, tag_tokens
 
 # The longest sentence of the corpus has 57 words; real sentences beyond 128 tokens are rare.
 TRAIN_LENGTH = 128
@@ -111,15 +111,12 @@ class StanceTrainer(Trainer):
     where the teacher's logits are nan, MSE alone where there is no label. Both sides of the MSE are centred, so that
     only the differences between labels are learnt. Where tokens have tags, holder_weight * the cross-entropy of the
     tags, averaged over the tokens of the batch, comes on top.
-
-    With ``rounding``, each step computes with the weights as `stored` would keep them and moves the unrounded ones
-    (the straight-through estimator; Bengio et al. 2013), so that storing them costs nothing at the end.
     """
 
     teacher_weight = 0.0
     holder_weight = 0.0
     smoothing = 0.0
-    rounding = False
+    head_learning_rate = 1e-3
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         lengths = [len(example["input_ids"]) for example in self.train_dataset]
@@ -147,21 +144,20 @@ class StanceTrainer(Trainer):
         outputs["loss"] = loss
         return (loss, outputs) if return_outputs else loss
 
-    def _step(self, model: Any, *arguments: Any, **options: Any) -> torch.Tensor:
-        loss: torch.Tensor = super().training_step(model, *arguments, **options)
-        return loss
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """As transformers makes it, but the new holder head learns at `head_learning_rate`.
 
-    def training_step(self, model: Any, *arguments: Any, **options: Any) -> torch.Tensor:
-        if not self.rounding:
-            return self._step(model, *arguments, **options)
-        kept = [(weight, weight.data) for weight in model.parameters() if weight.requires_grad]
-        for weight, unrounded in kept:
-            weight.data = stored(unrounded).float()
-        try:
-            return self._step(model, *arguments, **options)
-        finally:
-            for weight, unrounded in kept:
-                weight.data = unrounded
+        At the encoder's rate it would hardly move, and would meanwhile pull the encoder towards nothing.
+        """
+        optimizer: torch.optim.Optimizer = (
+            super().create_optimizer() if model is None else super().create_optimizer(model)
+        )
+        head = list(getattr(self.model, NAME).parameters())
+        for group in optimizer.param_groups:
+            group["params"] = [weight for weight in group["params"] if not any(weight is other for other in head)]
+        if len(optimizer.param_groups) == 2:
+            optimizer.add_param_group({"params": head, "lr": self.head_learning_rate, "weight_decay": 0.0})
+        return optimizer
 
 
 class StepLog(TrainerCallback):
@@ -229,14 +225,16 @@ def logits_of(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str], bf16: bool = False
 ) -> np.ndarray:
     """Logits of the texts in order, (n, 3) float32; the model must be in evaluation mode."""
-    rows = []
+    result = np.empty((len(texts), len(LABELS)), dtype=np.float32)
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     for start in range(0, len(texts), 32):
-        some = texts[start : start + 32]
+        indices = order[start : start + 32]
+        some = [texts[index] for index in indices]
         batch = tokenizer(some, truncation=True, max_length=TRAIN_LENGTH, padding=True, return_tensors="pt")
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        rows.append(logits.float().numpy())
-    return np.concatenate(rows)
+        result[indices] = logits.float().numpy()
+    return result
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
@@ -269,15 +267,14 @@ def fit(
     holder_weight: float = 0.0,
     smoothing: float = 0.0,
     frozen_layers: int = 0,
-    rounding: bool = False,
     evaluations: int = 1,
     patience: int = 3,
     facts: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train ``model``, keep the weights with the best validation macro-F1, and save them to ``output``.
 
-    The embeddings and the first ``frozen_layers`` layers stay as they are. For ``holder_weight``, ``smoothing`` (of
-    labels; Szegedy et al. 2016) and ``rounding`` see `StanceTrainer`.
+    The embeddings and the first ``frozen_layers`` layers stay as they are. For ``holder_weight`` and ``smoothing`` (of
+    labels; Szegedy et al. 2016) see `StanceTrainer`.
 
     ``evaluations`` a full pass is how often it is validated and checkpointed; ``patience`` evaluations without a gain
     end the run. Returns what was reached, the settings and ``facts``, which are also in ``training.json``; the folder
@@ -294,7 +291,6 @@ def fit(
         "holder_weight": holder_weight,
         "label_smoothing": smoothing,
         "frozen_layers": frozen_layers,
-        "rounding": rounding,
         "precision": precision_of_this_machine(),
         "train_sentences": len(train),
         "validation_sentences": len(validation),
@@ -352,7 +348,7 @@ def fit(
         callbacks=[StepLog(output / "log.jsonl"), EarlyStoppingCallback(patience)],
     )
     trainer.teacher_weight, trainer.holder_weight = teacher_weight, holder_weight
-    trainer.smoothing, trainer.rounding = smoothing, rounding
+    trainer.smoothing = smoothing
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(QuietProgress())

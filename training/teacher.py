@@ -29,12 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=float, default=4)
     parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--holder-weight", type=float, default=2.0, help="of the loss of the holder head; 0: untaught")
+    parser.add_argument("--holder-weight", type=float, default=1.0, help="of the loss of the holder head; 0: untaught")
     parser.add_argument("--smoothing", type=float, default=0.05, help="of the labels")
     parser.add_argument("--frozen-layers", type=int, default=0, help="so many lower layers stay as they are")
-    parser.add_argument(
-        "--rounding", action="store_true", help="compute with the weights as the shipped folder has them"
-    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sentences", type=int, help="train on the first so many of the corpus, to try something out")
     parser.add_argument("--since", default="", help="the first batch that --base has not seen, such as part30")
@@ -71,7 +68,6 @@ def main(argv: list[str] | None = None) -> None:
         holder_weight=arguments.holder_weight,
         smoothing=arguments.smoothing,
         frozen_layers=arguments.frozen_layers,
-        rounding=arguments.rounding,
         evaluations=arguments.evaluations,
         facts={
             "base": arguments.base,

@@ -189,7 +189,7 @@ def _row(name: str, held: dict[int, HolderStance], shown: Sequence[_Entry]) -> s
         if holder is None:
             cells.append("<td></td>")
             continue
-        told = f"{LOOKS[holder.stance].verb}, {holder.confidence:.2f}, {plural(len(holder.evidence), 'sentence')}"
+        told = f"{LOOKS[holder.stance].verb}, {holder.confidence:.2f}, {plural(holder.sentence_count, 'sentence')}"
         cells.append(
             f'<td><abbr class="cell {holder.stance} {level(holder.confidence)}" title="{told}">'
             f"{LOOKS[holder.stance].letter}</abbr></td>"

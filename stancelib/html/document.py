@@ -106,7 +106,7 @@ class _View:
                 f'<div class="figure">{graphics.scale(balance)}<div class="ends" aria-hidden="true">'
                 "<span>all against</span><span>all for</span></div>"
                 f'<p class="caption"><b>Balance {signed(balance.score)}</b> (95 % interval {signed(balance.low)} to '
-                f"{signed(balance.high)}): those for less those against, as a share of all of them.</p></div>"
+                f"{signed(balance.high)}): those for less those against, each by its confidence, as a share.</p></div>"
             )
         if sentences:
             labels = [sentence.prediction.label for sentence in sentences]
@@ -150,7 +150,7 @@ class _View:
             f'<span class="name">{_name(holder)}</span> <span class="sure">{unseen(", confidence ")}'
             f"{graphics.meter(holder.confidence)} {holder.confidence:.2f}{unseen(', ')}</span> "
             f'<span class="about">{_about(holder)}</span> '
-            f'<span class="times">{plural(len(holder.evidence), "sentence")}</span></summary>\n'
+            f'<span class="times">{plural(holder.sentence_count, "sentence")}</span></summary>\n'
             f'<ol class="evidence">\n{evidence}\n</ol>\n{f"<p class=also>Named {also}</p>" if also else ""}</details>'
         )
 
