@@ -32,6 +32,7 @@ model: $(VENV)/.dev ## train the shipped model anew (hours; goes on where it was
 	$(BIN)/python -m training.teacher --base v0.1 --output runs/teacher --since part30 --replay 3500 --frozen-layers 6 \
 		--epochs 1 --evaluations 1 --seed 4 $(if $(UNLABELLED),--unlabelled $(UNLABELLED))
 	$(BIN)/python -m training.export runs/teacher --output models/base $(if $(UNLABELLED),--unlabelled $(UNLABELLED))
+	$(BIN)/python -m training.fit_holders models/base
 	$(MAKE) evaluate
 
 evaluate: $(VENV)/.dev ## measure the shipped model and write the figures

@@ -1,7 +1,7 @@
 """A checkpoint folder: where it is, whether it is whole, and what it says of itself.
 
-A folder holds what a plain transformers checkpoint holds, and two files more: ``holders.safetensors``, the linear layer
-that tags holders, and ``model.onnx``, the graph that ONNX Runtime runs. The graph's weights lie in the two safetensors
+A folder holds what a plain transformers checkpoint holds, and two files more: ``holders.safetensors``, the head that
+tags holders, and ``model.onnx``, the graph that ONNX Runtime runs. The graph's weights lie in the two safetensors
 files, which both backends read, so they can't differ.
 """
 
@@ -131,6 +131,11 @@ class Checkpoint:
             raise ModelError(f"{path} is damaged: it has no safetensors header; fetch the model again") from None
         if size != 8 + length + end:
             raise ModelError(f"{path} is damaged: {size:,} bytes, expected {8 + length + end:,}; fetch the model again")
+
+
+def middle_layer(layers: int) -> int:
+    """Which of the hidden states (0: the embeddings) of ``layers`` layers the holder head reads beside the last."""
+    return 2 * layers // 3
 
 
 def shipped() -> dict[str, Path]:

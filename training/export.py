@@ -63,7 +63,7 @@ def tag_logits_of(
         tags = np.array(tag_tokens(tokenizer, row["text"], row["holders"], TRAIN_LENGTH))
         ids = tokenizer(row["text"], truncation=True, max_length=TRAIN_LENGTH, return_tensors="pt")["input_ids"]
         with torch.inference_mode():
-            hidden = model(ids, output_hidden_states=True).hidden_states[-1]
+            hidden = model(ids, output_hidden_states=True).hidden_states
             found = tag_logits(model, hidden)[0].float().numpy()
         logits.append(found[tags != IGNORED])
         gold.append(tags[tags != IGNORED])
@@ -107,7 +107,7 @@ class _Logits(torch.nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         outputs = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
-        return outputs.logits, tag_logits(self.model, outputs.hidden_states[-1])
+        return outputs.logits, tag_logits(self.model, outputs.hidden_states)
 
 
 def _share_weights(graph_model: onnx.ModelProto, model: PreTrainedModel, folder: Path) -> None:
@@ -169,7 +169,9 @@ def _find_parameter(values: np.ndarray, weights: dict[str, torch.Tensor]) -> tup
 def last_layer(model: PreTrainedModel) -> torch.nn.Linear:
     """The linear layer that gives the logits, whatever the architecture calls it."""
     *_, layer = (
-        module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and name != NAME
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and not name.startswith(NAME)
     )
     if layer.out_features != len(LABELS):
         raise SystemExit(f"the last layer of {type(model).__name__} gives {layer.out_features} numbers, not 3")
@@ -199,7 +201,7 @@ def export(source: Path, output: Path, words: int | None = None, unlabelled: Pat
         temperature = fit_temperature(logits_of(model, tokenizer, [row["text"] for row in held_out]), labels)
         tag_temperature = fit_temperature(*tag_logits_of(model, tokenizer, rows))
         head = getattr(model, NAME)
-        for layer, divisor in ((last_layer(model), temperature), (head, tag_temperature)):
+        for layer, divisor in ((last_layer(model), temperature), (head.tags, tag_temperature)):
             for weight in (layer.weight, layer.bias):
                 weight.copy_((weight / divisor).half().float())
     part = output.with_name(output.name + ".part")

@@ -1,10 +1,11 @@
 """The token head that tags holders: what it learns from, and how it hangs on an encoder.
 
-It is one linear layer over the last hidden states, beside the sentence head, so that both share one pass.
+It is a thin layer over the hidden states, beside the sentence head, so that both share one pass.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,35 @@ import torch
 from safetensors import safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from stancelib.checkpoint import HOLDER_HEAD, middle_layer
 from stancelib.holders import TAGS, mentions
 
 IGNORED = -100  # positions that cross-entropy passes over
 NAME = "holder_head"
+WIDTH = 128
+
+
+class HolderHead(torch.nn.Module):
+    """Tag logits (sentences, tokens, 7) from the hidden states of a middle layer and of the last.
+
+    The middle layer knows best who the words name, the opening mark in the last what the sentence says.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.token = torch.nn.Linear(2 * hidden_size, WIDTH)
+        self.sentence = torch.nn.Linear(hidden_size, WIDTH, bias=False)
+        self.tags = torch.nn.Linear(WIDTH, len(TAGS))
+
+    def forward(self, middle: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        inner = self.token(torch.cat([middle, last], dim=-1)) + self.sentence(last[:, :1])
+        result: torch.Tensor = self.tags(torch.relu(inner))
+        return result
 
 
 def attach_head(model: PreTrainedModel, folder: Path | None = None) -> None:
-    """Give ``model`` a `NAME` layer (hidden size -> `TAGS`), with the weights that ``folder`` has for it, if any."""
-    head = torch.nn.Linear(model.config.hidden_size, len(TAGS))
-    torch.nn.init.normal_(head.weight, std=0.02)
-    torch.nn.init.zeros_(head.bias)
+    """Give ``model`` a `HolderHead` by the name of `NAME`, with the weights that ``folder`` has for it, if any."""
+    head = HolderHead(model.config.hidden_size)
     stored = head_weights(folder) if folder is not None else {}
     if stored:
         head.load_state_dict(stored)
@@ -30,13 +49,14 @@ def attach_head(model: PreTrainedModel, folder: Path | None = None) -> None:
 
 
 def head_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """``weight`` and ``bias`` of the head in a run's folder or an exported one; empty if it has none."""
-    for file, prefix in (("holders.safetensors", ""), ("model.safetensors", f"{NAME}.")):
+    """The weights of the head in a run's folder or an exported one, by name; empty if it has none of this shape."""
+    for file, prefix in ((HOLDER_HEAD, ""), ("model.safetensors", f"{NAME}.")):
         if (folder / file).is_file():
             with safe_open(folder / file, "pt") as tensors:
-                names = [name for name in ("weight", "bias") if prefix + name in tensors.keys()]  # noqa: SIM118
+                names = [name for name in tensors.keys() if name.startswith(f"{prefix}token.")]  # noqa: SIM118
                 if names:
-                    return {name: tensors.get_tensor(prefix + name).float() for name in names}
+                    found = [name for name in tensors.keys() if name.startswith(prefix)]  # noqa: SIM118
+                    return {name.removeprefix(prefix): tensors.get_tensor(name).float() for name in found}
     return {}
 
 
@@ -69,8 +89,8 @@ def tag_tokens(
     return tags
 
 
-def tag_logits(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
-    """(sentences, tokens, 7) from the last hidden states."""
+def tag_logits(model: PreTrainedModel, hidden_states: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(sentences, tokens, 7) from all hidden states of the encoder."""
     head: Any = getattr(model, NAME)
-    result: torch.Tensor = head(hidden)
+    result: torch.Tensor = head(hidden_states[middle_layer(len(hidden_states) - 1)], hidden_states[-1])
     return result

@@ -137,7 +137,7 @@ class StanceTrainer(Trainer):
             loss = torch.where(taught, 1 - self.teacher_weight, 1.0) * loss + self.teacher_weight * matching
         loss = loss.mean()
         if tagged and (tags != IGNORED).any():
-            found = tag_logits(model, outputs.hidden_states[-1]).float()
+            found = tag_logits(model, outputs.hidden_states).float()
             loss = loss + self.holder_weight * functional.cross_entropy(
                 found.flatten(0, 1), tags.flatten(), ignore_index=IGNORED
             )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stancelib.checkpoint import HOLDER_HEAD, Checkpoint
+from stancelib.checkpoint import HOLDER_HEAD, Checkpoint, middle_layer
 from stancelib.errors import MissingExtraError, ModelError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def load_torch(checkpoint: Checkpoint, device: str | None = None) -> Runtime:
     try:
         import torch
         from safetensors.torch import load_file
+        from torch.nn.functional import linear
         from transformers import AutoModelForSequenceClassification
     except ImportError as error:
         raise MissingExtraError('backend="torch"', error.name or "torch", "train") from None
@@ -35,21 +36,24 @@ def load_torch(checkpoint: Checkpoint, device: str | None = None) -> Runtime:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
 
-    head = None
+    head: dict[str, Any] = {}
     if checkpoint.has_holders:
-        tensors = {name: tensor.float() for name, tensor in load_file(checkpoint.folder / HOLDER_HEAD).items()}
-        head = torch.nn.Linear(tensors["weight"].shape[1], tensors["weight"].shape[0])
-        head.load_state_dict(tensors)
-        head = head.to(device)
+        head = {name: tensor.float().to(device) for name, tensor in load_file(checkpoint.folder / HOLDER_HEAD).items()}
 
     def logits(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Logits:
         with torch.inference_mode():
             tokens, attention = torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
-            outputs = model(tokens, attention_mask=attention, output_hidden_states=head is not None)
+            outputs = model(tokens, attention_mask=attention, output_hidden_states=bool(head))
             stances: NDArray[np.float32] = outputs.logits.float().cpu().numpy()
-            if head is None:
+            if not head:
                 return stances, None
-            tags: NDArray[np.float32] = head(outputs.hidden_states[-1]).float().cpu().numpy()
+            states = outputs.hidden_states
+            last = states[-1]
+            middle = states[middle_layer(len(states) - 1)]
+            inner = linear(torch.cat([middle, last], dim=-1), head["token.weight"], head["token.bias"])
+            inner = inner + linear(last[:, :1], head["sentence.weight"])
+            found = linear(torch.relu(inner), head["tags.weight"], head["tags.bias"])
+            tags: NDArray[np.float32] = found.float().cpu().numpy()
         return stances, tags
 
     return logits

@@ -12,6 +12,9 @@ from stancelib.document import HolderStance
 
 ARTICLE = Path(__file__).resolve().parents[2] / "seeds" / "texts" / "red-lines.txt"
 
+# Both are told in the README; a model that mends one makes its test fail, so that the mark goes.
+WRONG = pytest.mark.xfail(strict=True, reason="known error of the model, told in the README")
+
 
 @pytest.fixture(scope="module")
 def document(clf: StanceClassifier) -> Document:
@@ -29,7 +32,7 @@ def named(document: Document, name: str) -> list[HolderStance]:
 @pytest.mark.parametrize(
     ("name", "stance"),
     [
-        ("Gabrielius Landsbergis", "support"),
+        pytest.param("Gabrielius Landsbergis", "support", marks=WRONG),
         ("Petr Pavel", "support"),
         ("Germany", "oppose"),
         ("Poland", "oppose"),
@@ -43,7 +46,7 @@ def test_positions_that_are_told(document: Document, name: str, stance: str):
     assert [holder.stance for holder in named(document, name)] == [stance], f"\n{document}"
 
 
-@pytest.mark.parametrize("name", ["Macron", "Anušauskas"])
+@pytest.mark.parametrize("name", ["Macron", pytest.param("Anušauskas", marks=WRONG)])
 def test_no_position_is_given_to_those_who_take_none(document: Document, name: str):
     assert all(holder.stance == "neutral" for holder in named(document, name)), f"\n{document}"
 

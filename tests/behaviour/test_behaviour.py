@@ -18,7 +18,7 @@ from training.perturb import PERTURBATIONS
 
 @pytest.fixture(scope="session")
 def outcomes(clf: StanceClassifier) -> dict[str, Outcome]:
-    return behaviour.examine(clf, most_changed=60)  # `training.evaluate` takes more; here time counts
+    return behaviour.examine(clf)
 
 
 @pytest.mark.parametrize("name", [name for name in FLOORS if name not in PERTURBATIONS and name != HOLDERS])
