@@ -32,9 +32,9 @@ from training.perturb import PERTURBATIONS, perturb
 CASES = Path(__file__).resolve().parent.parent / "tests" / "behaviour" / "cases.jsonl"
 
 # The share of sentences that must pass, and the order in which capabilities are reported. Of what the model does worse
-# than we want (irony and implied stances 0.65, typos 0.95, holders 0.80) the floor keeps what it has reached. Irony, rhetorical questions
-# and what is only implied are hard for people too. Raise a floor when a better model ships; the names of the first
-# group are the capabilities of cases.jsonl, those of the second the keys of PERTURBATIONS.
+# than we want (irony and implied stances 0.65, typos 0.95, holders 0.80) the floor keeps what it has reached. Raise a
+# floor when a better model ships; the names of the first group are the capabilities of cases.jsonl, those of the second
+# the keys of PERTURBATIONS.
 FLOORS: dict[str, float] = {
     "plain support": 0.80,
     "plain oppose": 0.80,
