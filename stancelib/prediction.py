@@ -51,7 +51,7 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain Python values, ready for JSON or a data frame."""
-        return asdict(self)
+        return asdict(self) | {"holders": [holder.to_dict() for holder in self.holders]}
 
     def to_json(self) -> str:
         """The fields as one line of JSON."""

@@ -48,7 +48,7 @@ def test_probabilities_are_the_same_numbers(clf: StanceClassifier):
     assert clf.predict_proba([]).shape == (0, 3)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=40), st.randoms())
 def test_an_answer_does_not_depend_on_its_neighbours(clf: StanceClassifier, texts: list[str], order: random.Random):
     together = dict(zip(texts, clf.predict_proba(texts), strict=True))
@@ -266,7 +266,7 @@ def test_documents_are_read_in_order_and_bad_ones_named(clf: StanceClassifier):
         list(clf.analyze_many([{"body": "x"}]))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(alphabet=st.characters(codec=None), min_size=1, max_size=120))
 def test_offsets_hold_on_any_text(clf: StanceClassifier, text: str):
     whole = f"Norda rules out soldiers. {text} \ud83d\ude00 Sudria, he said, will send them."

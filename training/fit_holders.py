@@ -128,8 +128,8 @@ def fit_head(sentences: list[tuple[np.ndarray, np.ndarray]], seed: int) -> tuple
     head.load_state_dict(kept)
     with torch.no_grad():
         temperature = fit_temperature(logits(*test[:2]).numpy(), test[2].numpy())
-        head.tags.weight /= temperature
-        head.tags.bias /= temperature
+        head.tags.weight.div_(temperature)
+        head.tags.bias.div_(temperature)
     return head, {"head_sentences": len(sentences), "head_cross_entropy": best, "tag_temperature": temperature}
 
 
