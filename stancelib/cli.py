@@ -477,8 +477,8 @@ def _print_map(document: Document, first: bool) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     grid = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for name in ("holder", "stance", "conf", "sentences"):
-        grid.add_column(name, no_wrap=name != "holder", justify="right" if name == "sentences" else "left")
-    grid.add_column("evidence", ratio=1, overflow="ellipsis", no_wrap=True)
+        grid.add_column(name, no_wrap=True, justify="right" if name == "sentences" else "left")
+    grid.add_column("evidence", overflow="ellipsis", no_wrap=True)
     for holder in (*document.holders, *([document.author] if document.author else [])):
         shown = max(holder.evidence, key=lambda evidence: evidence.confidence)
         grid.add_row(
@@ -486,7 +486,8 @@ def _print_map(document: Document, first: bool) -> None:
             Text(holder.stance, style=COLOURS.get(holder.stance, "magenta")),
             f"{holder.confidence:.2f}",
             str(holder.sentence_count),
-            Text(f"“{_printable(shown.text)}”"),
+            # Cut here, for a long cell would make the columns before it narrow.
+            Text(f"“{_short(_printable(shown.text), max(20, console.width - 75))}”"),
         )
     if not first:
         console.print()
@@ -495,6 +496,10 @@ def _print_map(document: Document, first: bool) -> None:
     console.print(Text(str(document.balance)))
     if grid.row_count:
         console.print(grid)
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _printable(text: str) -> str:
