@@ -30,6 +30,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stancelib.checkpoint import HOLDER_HEAD, Checkpoint
 from stancelib.classifier import StanceClassifier
+from stancelib.holders import softmax
 from stancelib.labels import LABELS
 from training import corpus, real
 from training.holders import IGNORED, NAME, tag_logits, tag_tokens
@@ -217,10 +218,9 @@ def export(source: Path, output: Path, words: int | None = None, unlabelled: Pat
     save_file(of_head, part / HOLDER_HEAD, metadata={"format": "pt"})
     write_onnx(model, part)
     texts = [row["text"] for row in rows[:CHECKED]]
-    expected = logits_of(model, tokenizer, texts)
-    expected = np.exp(expected - expected.max(axis=1, keepdims=True))
+    expected = softmax(logits_of(model, tokenizer, texts))
     shipped = StanceClassifier.from_pretrained(part).predict_proba(texts)
-    change = float(np.abs(shipped - expected / expected.sum(axis=1, keepdims=True)).max())
+    change = float(np.abs(shipped - expected).max())
     if change > LARGEST_CHANGE:
         raise SystemExit(
             f"the graph's probabilities differ by {change:.4f} from the model's; {part} is kept to look at"

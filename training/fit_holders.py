@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from stancelib.checkpoint import HOLDER_HEAD, middle_layer
+from stancelib.checkpoint import HOLDER_HEAD, Checkpoint, middle_layer
 from training import corpus
 from training.export import fit_temperature, write_onnx
 from training.holders import IGNORED, NAME, HolderHead, tag_tokens
@@ -142,9 +142,10 @@ def main(argv: list[str] | None = None) -> None:
     folder: Path = arguments.model
     model, tokenizer = load_model(str(folder))
     model.eval()
-    head, figures = fit_head(
-        states(model, tokenizer, choose_rows(corpus.load("train")), arguments.cache), arguments.seed
-    )
+    rows = corpus.load("train")
+    # Hidden states of other weights, or of other sentences, are not these.
+    cache = arguments.cache / f"{Checkpoint(folder).sha256()[:12]}-{corpus.corpus_hash(rows)[:12]}"
+    head, figures = fit_head(states(model, tokenizer, choose_rows(rows), cache), arguments.seed)
     # As it is stored, so that both backends read the same numbers.
     head.load_state_dict({name: weight.half().float() for name, weight in head.state_dict().items()})
     setattr(model, NAME, head)
