@@ -202,3 +202,11 @@ class TestMentions:
 
 def test_labels_are_those_of_the_tags():
     assert [tag[2:] for tag in TAGS[1::2]] == list(LABELS)
+
+
+def test_an_article_alone_names_nobody(encode: Encoder):
+    text = "The king refuses."
+    (item,) = encode([text])
+    for tags, names in (([O, B_OPPOSE, O], []), ([O, B_OPPOSE, I_OPPOSE], ["The king"])):
+        tags = tags + [O] * (len(item.ids) - len(tags))
+        assert [holder.text for holder in find_holders(text, item.offsets, logits_of(tags))] == names

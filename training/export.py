@@ -7,7 +7,7 @@ to 16 bits. No scales are needed, so that the file stays a plain checkpoint, whi
 
 The temperature that fits held-out text best is divided into the last layer (Guo et al. 2017), so that every backend,
 plain transformers too, gives calibrated probabilities and none needs a file more; with ``--unlabelled`` it is fitted on
-real sentences alone, for there the model errs more than on its own kind. The head that tags holders has its own
+real sentences too, for there the model errs more than on its own kind. The head that tags holders has its own
 temperature and its own file. ``model.onnx`` holds no weights: it points into the two files. Both backends compute in
 fp32.
 """
@@ -53,6 +53,20 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(-log_probabilities[np.arange(len(labels)), labels].mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def temperature_of(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, unlabelled: Path | None
+) -> tuple[float, str]:
+    """The temperature that held-out text asks for, and what it was fitted on."""
+    held_out = corpus.load("validation")
+    count = 0
+    if unlabelled is not None:
+        labelled = real.load(unlabelled)["validation"]
+        held_out, count = held_out + labelled, len(labelled)
+    labels = np.array([LABELS.index(row["label"]) for row in held_out])
+    temperature = fit_temperature(logits_of(model, tokenizer, [row["text"] for row in held_out]), labels)
+    return temperature, f"{len(held_out):,} validation sentences, {count:,} of them real"
 
 
 def tag_logits_of(
@@ -197,9 +211,7 @@ def export(source: Path, output: Path, words: int | None = None, unlabelled: Pat
             weight.copy_(stored(weight).float())
         # Fitted on the rounded model, and divided into the last layers, which are small enough to stay in 16 bits.
         rows = corpus.load("validation")
-        held_out = real.load(unlabelled)["validation"] if unlabelled else rows
-        labels = np.array([LABELS.index(row["label"]) for row in held_out])
-        temperature = fit_temperature(logits_of(model, tokenizer, [row["text"] for row in held_out]), labels)
+        temperature, held_out = temperature_of(model, tokenizer, unlabelled)
         tag_temperature = fit_temperature(*tag_logits_of(model, tokenizer, rows))
         head = getattr(model, NAME)
         for layer, divisor in ((last_layer(model), temperature), (head.tags, tag_temperature)):
@@ -232,7 +244,7 @@ def export(source: Path, output: Path, words: int | None = None, unlabelled: Pat
         "words": model.config.vocab_size,
         "max_tokens": Checkpoint(part).max_tokens,
         "temperature": temperature,
-        "temperature_fitted_on": f"{len(held_out):,} {'real' if unlabelled else 'validation'} sentences",
+        "temperature_fitted_on": held_out,
         "tag_temperature": tag_temperature,
         "parameters": sum(weight.numel() for weight in model.parameters()),
     }
