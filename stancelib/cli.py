@@ -22,6 +22,7 @@ from rich.text import Text
 import stancelib
 from stancelib.checkpoint import Checkpoint, shipped
 from stancelib.classifier import WINDOW, StanceClassifier
+from stancelib.commands.prevalence import prevalence
 from stancelib.corpus import PERIODS, Source, read_sources, write_tables
 from stancelib.document import Document
 from stancelib.errors import FileError, StancelibError
@@ -554,6 +555,10 @@ def _figures(metrics: dict[str, Any]) -> dict[str, str]:
         }
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
         return {}
+
+
+for _command in (prevalence,):
+    app.command()(_command)
 
 
 def _say(message: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -308,7 +309,7 @@ def fit(
         frozen += [getattr(model.base_model.encoder, "relative_attention_bias", torch.nn.Module())]
     for module in frozen:
         module.requires_grad_(False)
-    steps = max(1, len(train) // batch_size // evaluations)
+    steps = max(1, math.ceil(len(train) / batch_size) // evaluations)
     arguments = TrainingArguments(
         output_dir=str(output / "checkpoints"),
         num_train_epochs=epochs,

@@ -1,0 +1,1 @@
+"""Commands of the command line beside predict, analyze and info: each module holds one."""
