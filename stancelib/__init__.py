@@ -5,7 +5,9 @@
 oppose  0...  Norda rules out soldiers on the ground.
 """
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
 from stancelib.classifier import StanceClassifier, analyze, analyze_many, predict
 from stancelib.document import Balance, Document, Evidence, HolderStance, Sentence
@@ -13,6 +15,22 @@ from stancelib.errors import FileError, InputError, MissingExtraError, ModelErro
 from stancelib.holders import Holder
 from stancelib.labels import LABELS, Label
 from stancelib.prediction import Prediction
+
+if TYPE_CHECKING:
+    from stancelib.comparison import compare
+    from stancelib.evaluation import evaluate
+    from stancelib.finetuning import finetune
+    from stancelib.reliability import agreement
+    from stancelib.shares import prevalence
+
+# Imported when they are asked for, so that whoever predicts does not wait for them.
+_LATER = {
+    "agreement": "stancelib.reliability",
+    "compare": "stancelib.comparison",
+    "evaluate": "stancelib.evaluation",
+    "finetune": "stancelib.finetuning",
+    "prevalence": "stancelib.shares",
+}
 
 try:
     __version__ = version("stancelib")
@@ -36,7 +54,22 @@ __all__ = [
     "StanceClassifier",
     "StancelibError",
     "__version__",
+    "agreement",
     "analyze",
     "analyze_many",
+    "compare",
+    "evaluate",
+    "finetune",
     "predict",
+    "prevalence",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'stancelib' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

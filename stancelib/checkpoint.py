@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,11 +27,15 @@ _IN_CLONE = (_PACKAGE.parent / "pyproject.toml").is_file()
 MODEL_FOLDERS = (_PACKAGE / "models", *([_PACKAGE.parent / "models"] if _IN_CLONE else []))
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 HOLDER_HEAD = "holders.safetensors"
+# What transformers calls the labels of a head that nobody has named, be it trained or not.
+_UNNAMED = re.compile(r"LABEL_\d+")
+# Their position embeddings begin after the one for padding.
+_OFFSET_POSITIONS = ("mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder that was found to hold a complete model of ours. Make one with `Checkpoint.open`."""
+    """A folder that was found to hold a complete classifier. Make one with `Checkpoint.open`."""
 
     folder: Path
 
@@ -43,9 +48,10 @@ class Checkpoint:
                 ``"someone/stance-model"``, which is downloaded (needs a network, and nothing else here does).
 
         Raises:
-            ModelError: nothing is there, a file lacks, the weights are cut short, or the labels are not ours.
+            ModelError: nothing is there, a file lacks, the weights are cut short, or it is no classifier of sentences
+                with named labels.
         """
-        checkpoint = cls(_find(DEFAULT_MODEL if name is None else name))
+        checkpoint = cls(find_folder(name))
         checkpoint.check()
         return checkpoint
 
@@ -53,17 +59,41 @@ class Checkpoint:
         missing = [file for file in NEEDED if not (self.folder / file).is_file()]
         if missing:
             raise ModelError(f"{self.folder} is not a complete model folder: {', '.join(missing)} missing")
-        names = self.config.get("id2label")
-        if not isinstance(names, dict) or sorted(map(str, names.values())) != sorted(LABELS):
-            given = list(names.values()) if isinstance(names, dict) else names
-            raise ModelError(
-                f"{self.folder}: config.json names the labels {given}, stancelib reads models with {list(LABELS)}"
-            )
-        if sorted(names) != [str(index) for index in range(len(LABELS))]:
-            raise ModelError(f"{self.folder}: config.json numbers the labels {list(names)}, they must be 0, 1 and 2")
+        self._check_labels()
         self._check_weights("model.safetensors")
         if self.has_holders:
             self._check_weights(HOLDER_HEAD)
+
+    def _check_labels(self) -> None:
+        names = self.config.get("id2label")
+        if not isinstance(names, dict):
+            raise ModelError(
+                f"{self.folder} is no classifier: config.json has no id2label, which names what the model tells "
+                "apart; train one with it as the base (stancelib train --base)"
+            )
+        given = list(names.values())
+        if sorted(names) != sorted(str(index) for index in range(len(names))):
+            raise ModelError(
+                f"{self.folder}: config.json numbers the labels {', '.join(names)}; they must be numbered from 0"
+            )
+        named = all(isinstance(label, str) and label.strip() for label in given)
+        if len(given) < 2 or not named or len(set(given)) < len(given):
+            raise ModelError(
+                f"{self.folder}: config.json names the labels {given}; a classifier has two or more, each with a name "
+                "of its own"
+            )
+        # An untrained head has these names too, and an answer "LABEL_1" tells nobody anything.
+        if all(_UNNAMED.fullmatch(label) for label in given):
+            raise ModelError(
+                f"{self.folder}: config.json names the labels {', '.join(given)}, as transformers does for a head that "
+                "was never trained. If it was, write what they mean into id2label; else train it (stancelib train "
+                "--base)"
+            )
+        if self.config.get("problem_type") in ("regression", "multi_label_classification"):
+            raise ModelError(
+                f"{self.folder} is a model for {self.config['problem_type']}; stancelib reads models that choose one "
+                "of several labels"
+            )
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -79,10 +109,17 @@ class Checkpoint:
         return self._json("metrics.json") if (self.folder / "metrics.json").is_file() else {}
 
     @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """`LABELS`, in that order, if the model has these; else its own, in the order of ``config.json``."""
+        names: dict[str, str] = self.config["id2label"]
+        own = tuple(names[index] for index in sorted(names, key=int))
+        return LABELS if set(own) == set(LABELS) else own
+
+    @cached_property
     def columns(self) -> list[int]:
-        """For each of `LABELS`, the column of the model's logits that belongs to it."""
+        """For each of `labels`, the column of the model's logits that belongs to it."""
         by_label = {label: int(index) for index, label in self.config["id2label"].items()}
-        return [by_label[label] for label in LABELS]
+        return [by_label[label] for label in self.labels]
 
     @property
     def has_holders(self) -> bool:
@@ -94,7 +131,7 @@ class Checkpoint:
         """How many tokens the model reads, the two that mark the ends included."""
         pad = int(self.config.get("pad_token_id") or 0)
         positions = int(self.config.get("max_position_embeddings", 512))
-        return positions - pad - 1 if self.config.get("model_type") in ("mpnet", "roberta") else positions
+        return positions - pad - 1 if self.config.get("model_type") in _OFFSET_POSITIONS else positions
 
     def size(self) -> int:
         """Bytes of all files in the folder."""
@@ -147,7 +184,13 @@ def shipped() -> dict[str, Path]:
     return found
 
 
-def _find(name: str | os.PathLike[str]) -> Path:
+def find_folder(name: str | os.PathLike[str] | None = None) -> Path:
+    """The folder that `Checkpoint.open` would open; what it holds is not looked at.
+
+    Raises:
+        ModelError: there is no such folder, and it could not be fetched.
+    """
+    name = DEFAULT_MODEL if name is None else name
     models = shipped()
     if isinstance(name, str) and name in models:
         return models[name]

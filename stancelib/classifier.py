@@ -17,7 +17,7 @@ from stancelib.corpus import Source, as_source
 from stancelib.document import Document, build
 from stancelib.errors import InputError, ModelError
 from stancelib.holders import Holder, find_holders, mentions, softmax, stance_probabilities
-from stancelib.labels import LABELS, Label
+from stancelib.labels import LABELS
 from stancelib.prediction import Prediction
 from stancelib.runtime import Backend, Runtime, open_runtime
 from stancelib.sentences import split
@@ -34,7 +34,8 @@ _SHOWN_PROBLEMS = 5
 class StanceClassifier:
     """Tells whether a sentence supports, opposes or stays neutral on sending troops.
 
-    Make one with `from_pretrained`. It may be shared between threads.
+    Make one with `from_pretrained`. It may be shared between threads. A model trained on another scheme answers with
+    the labels of that scheme.
 
     The probabilities of a text do not depend on which other texts are classified with it.
     """
@@ -61,7 +62,7 @@ class StanceClassifier:
             device: for torch only, such as ``"cpu"`` or ``"cuda:0"``; by default a GPU if there is one.
 
         Raises:
-            ModelError: the model is not there, is not complete, is damaged, or has other labels.
+            ModelError: the model is not there, is not complete, is damaged, or is no classifier with named labels.
             MissingExtraError: ``backend="torch"`` without torch.
         """
         checkpoint = Checkpoint.open(name)
@@ -80,9 +81,12 @@ class StanceClassifier:
         return list(self.checkpoint.metrics.get("abstention", []))
 
     @property
-    def labels(self) -> tuple[Label, ...]:
-        """``("support", "oppose", "neutral")``: the order of the columns of `predict_proba`."""
-        return LABELS
+    def labels(self) -> tuple[str, ...]:
+        """The order of the columns of `predict_proba`: ``("support", "oppose", "neutral")``.
+
+        A model with other labels has its own, in the order of ``id2label`` in its ``config.json``.
+        """
+        return self.checkpoint.labels
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is iterable too
@@ -133,13 +137,13 @@ class StanceClassifier:
         ]
 
     def predict_proba(self, texts: Any, *, invalid: Invalid = "raise") -> NDArray[np.float32]:
-        """Probabilities as a float32 array of shape (n texts, 3), columns in the order of `labels`.
+        """Probabilities as a float32 array of shape (n texts, n labels), columns in the order of `labels`.
 
-        One string gives shape (1, 3). With ``invalid="skip"``, rows of what can't be classified are nan.
+        One string gives shape (1, n labels). With ``invalid="skip"``, rows of what can't be classified are nan.
         """
         elements = [texts] if isinstance(texts, str) else _all(texts)
         valid = _checked(elements, invalid, single=isinstance(texts, str))
-        result = np.full((len(valid), len(LABELS)), np.nan, dtype=np.float32)
+        result = np.full((len(valid), len(self.labels)), np.nan, dtype=np.float32)
         for start in range(0, len(valid), WINDOW):
             window = valid[start : start + WINDOW]
             rows = [start + offset for offset, text in enumerate(window) if text is not None]
@@ -189,7 +193,7 @@ class StanceClassifier:
 
         Raises:
             InputError: ``text`` is no string, or blank.
-            ModelError: the model has no holder head.
+            ModelError: the model has no holder head, or other labels than ours.
         """
         _checked([text], "raise", single=True)
         return next(self.analyze_many([Source(text, title)]))
@@ -204,9 +208,14 @@ class StanceClassifier:
 
         Raises:
             InputError: see above.
-            ModelError: the model has no holder head.
+            ModelError: the model has no holder head, or other labels than ours.
         """
         self._check_holders()
+        if self.labels != LABELS:
+            raise ModelError(
+                f"{self.checkpoint.folder} has the labels {', '.join(self.labels)}; documents are read with a model "
+                f"that has {', '.join(LABELS)}"
+            )
         _check_invalid(invalid)
         if isinstance(documents, (str, Mapping)):
             raise InputError("analyze_many takes an iterable of texts; for one text call analyze")
@@ -252,19 +261,25 @@ class StanceClassifier:
             for row, (index, probabilities) in enumerate(zip(group, softmax(stances).tolist(), strict=True)):
                 item = encoded[index]
                 holders = () if tags is None else find_holders(present[index], item.offsets, tags[row, : len(item.ids)])
-                made[index] = _prediction(present[index], probabilities, item.truncated, holders, abstain_below)
+                scores = dict(zip(self.labels, probabilities, strict=True))
+                made[index] = _prediction(present[index], scores, item.truncated, holders, abstain_below)
         in_order = iter(made)
         return [None if text is None else next(in_order) for text in texts]
 
     def _run(
         self, encoded: list[Encoded]
     ) -> Iterator[tuple[list[int], NDArray[np.float32], NDArray[np.float32] | None]]:
-        """The batches: indices of ``encoded``, logits of the stances in the order of `LABELS`, logits of the tags."""
+        """The batches: indices of ``encoded``, logits in the order of `labels`, logits of the tags."""
         for group in batches([len(item.ids) for item in encoded]):
             ids, mask = pad([encoded[index].ids for index in group], self._pad_id)
             stances, tags = self._runtime(ids, mask)
             if not (np.isfinite(stances).all() and (tags is None or np.isfinite(tags).all())):
                 raise ModelError(f"{self.checkpoint.folder} gives numbers that are not finite; its weights are damaged")
+            if stances.shape[1] != len(self.labels):
+                raise ModelError(
+                    f"{self.checkpoint.folder} gives {stances.shape[1]} numbers a text, but config.json names "
+                    f"{len(self.labels)} labels"
+                )
             yield group, stances[:, self.checkpoint.columns], tags
 
     def _stance_of(self, text: str, holder: str, abstain_below: float) -> Prediction:
@@ -289,8 +304,9 @@ class StanceClassifier:
             for span in find_holders(text, item.offsets, tags[0])
             if any((span.start < end and start < span.end) or (span.is_author and end == 0) for start, end in named)
         )
-        probabilities = [support, oppose, max(0.0, 1.0 - support - oppose)]
-        return _prediction(text, probabilities, item.truncated, found, abstain_below)
+        # The tags have our three stances, whatever labels the sentences get.
+        scores = {"support": support, "oppose": oppose, "neutral": max(0.0, 1.0 - support - oppose)}
+        return _prediction(text, scores, item.truncated, found, abstain_below)
 
 
 _ADVICE = '; mend the input, or pass invalid="skip" to get None in its place'
@@ -320,11 +336,11 @@ def _checked(elements: list[Any], invalid: Invalid, single: bool = False) -> lis
 
 
 def _prediction(
-    text: str, row: list[float], truncated: bool, holders: tuple[Holder, ...], abstain_below: float
+    text: str, scores: Mapping[str, float], truncated: bool, holders: tuple[Holder, ...], abstain_below: float
 ) -> Prediction:
-    best = max(range(len(row)), key=row.__getitem__)
-    label = LABELS[best] if row[best] >= abstain_below else None
-    return Prediction(label, row[best], dict(zip(LABELS, row, strict=True)), text, truncated, holders)
+    best = max(scores, key=scores.__getitem__)
+    label = best if scores[best] >= abstain_below else None
+    return Prediction(label, scores[best], dict(scores), text, truncated, holders)
 
 
 _default: StanceClassifier | None = None

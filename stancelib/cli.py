@@ -7,9 +7,11 @@ import itertools
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,12 +24,17 @@ from rich.text import Text
 import stancelib
 from stancelib.checkpoint import Checkpoint, shipped
 from stancelib.classifier import WINDOW, StanceClassifier
+from stancelib.commands.agreement import agreement
+from stancelib.commands.compare import compare
 from stancelib.commands.prevalence import prevalence
+from stancelib.commands.train import train
 from stancelib.corpus import PERIODS, Source, read_sources, write_tables
 from stancelib.document import Document
 from stancelib.errors import FileError, StancelibError
 from stancelib.prediction import ABSTAINED, Prediction
 from stancelib.results import Writer
+from stancelib.shards import ROWS_IN_SHARD, Summary, predict_file
+from stancelib.shards import Progress as ShardProgress
 from stancelib.tables import FORMATS, Format, Row, Table, format_of, open_table, read_table
 from stancelib.texts import problem
 
@@ -120,17 +127,42 @@ def predict(
         typer.Option("--text-column", "-c", help="The column that holds the text. [default: text, or the only one]"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to this file; its ending tells the format.")
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER/",
+            help="Write to this file, whose ending tells the format; or shards to this folder.",
+        ),
     ] = None,
     format_: Annotated[
         OutputFormat | None,
-        typer.Option("--format", "-f", help="Format of the output. [default: by --output's ending, else table]"),
+        typer.Option(
+            "--format",
+            "-f",
+            help="Format of the output. [default: by --output's ending; in a folder, that of the input; else table]",
+        ),
     ] = None,
     input_format: Annotated[
         InputFormat | None,
         typer.Option(help="Format of the input. [default: by the file's ending, else lines]"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
+    shards: Annotated[
+        bool,
+        typer.Option("--shards", help="--output is a folder for shards (so is one that is there, or ends in /)."),
+    ] = False,
+    rows_in_shard: Annotated[
+        int, typer.Option(min=1, help="Rows in a shard; what a kill costs is at most one shard.")
+    ] = ROWS_IN_SHARD,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="In CSV and TSV, write texts that begin like a formula (= + - @) as they are, without the ' before "
+            "them that keeps spreadsheets from running them.",
+        ),
+    ] = False,
     abstain_below: Annotated[
         float,
         typer.Option(
@@ -155,26 +187,61 @@ def predict(
 
     zcat posts.jsonl.gz | stancelib predict - --input-format jsonl --format csv > stances.csv
 
+    stancelib predict big.parquet --output stances/
+
     The result has each input row's own columns, then stance, confidence, p_support, p_oppose, p_neutral, holders (who
     takes which stance in the sentence), truncated (the text was longer than the model reads) and problem (why a row
     could not be classified; it keeps its place).
 
+    Into a folder go shards (part-00000.parquet, …), for input of any size. The same command goes on with a run that was
+    broken off, and neither loses nor repeats a row.
+
     Exit codes: 0 done, 1 an error or no usable row, 2 wrong usage, 130 interrupted (what was done stays in
     OUTPUT.part).
     """
-    kind = _output_format(output, format_)
+    if output is not None and (shards or output.endswith(("/", os.sep)) or Path(output).is_dir()):
+        source = _one_file(inputs or [])
+        _predict_shards(
+            partial(
+                predict_file,
+                source=source,
+                target=output,
+                text_column=text_column,
+                input_format=input_format.value if input_format else None,
+                output_format=_shard_format(format_),
+                rows_in_shard=rows_in_shard,
+                abstain_below=abstain_below,
+                overwrite=overwrite,
+                raw=raw,
+            ),
+            source,
+            _load(model, backend, device),
+        )
+        return
+    if shards:
+        raise typer.BadParameter("--shards needs a folder: --output FOLDER/")
+    path = None if output is None else Path(output)
+    kind = _output_format(path, format_)
     table = _open_input(inputs or [], text_column, input_format.value if input_format else None)
-    try:
-        classifier = StanceClassifier.from_pretrained(model, backend=backend.value, device=device)
-    except ValueError as error:  # a device that is not there, or not for this backend
-        raise typer.BadParameter(str(error)) from None
+    classifier = _load(model, backend, device)
     tally = _Tally(table)
     results = tally.count(_classify(table.rows, classifier, abstain_below))
     try:
         if kind is None:
             _print_lines(results, table)
         else:
-            _write(results, table, output, kind, overwrite)
+            guard: dict[str, Any] = {"raw": True} if raw else {}
+            with Writer(
+                path or sys.stdout,
+                kind,
+                table.columns,
+                overwrite,
+                table.schema,
+                labels=classifier.labels,
+                holders=classifier.checkpoint.has_holders,
+                **guard,
+            ) as writer:
+                _write(results, table, writer)
     except KeyboardInterrupt:
         kept = f"; {tally.rows:,} rows are in {output}.part" if output is not None else ""
         _say(f"interrupted{kept}")
@@ -183,22 +250,96 @@ def predict(
         # The reader (head, say) has enough. Python would complain at exit, when it flushes the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
-    tally.report(output)
+    _report(tally, table.name)
+    if output is not None:
+        _say(f"{tally.rows - tally.unusable:,} predictions in {output}")
     if tally.rows == tally.unusable:
         raise typer.Exit(1)
 
 
-def _write(
-    results: Iterator[tuple[Row, Prediction | None]], table: Table, output: Path | None, kind: Format, overwrite: bool
-) -> None:
-    with Writer(output or sys.stdout, kind, table.columns, overwrite, table.schema) as writer:
-        with _progress(table) as advance:
-            for row, prediction in results:
-                writer.write(row, prediction)
-                advance()
-        if writer.left_out:
-            names = ", ".join(sorted(writer.left_out)[:5])
-            _say(f"{table.name}: some rows have fields that the first has not ({names}); write .jsonl to keep them")
+def _load(model: str | None, backend: BackendName, device: str | None) -> StanceClassifier:
+    try:
+        return StanceClassifier.from_pretrained(model, backend=backend.value, device=device)
+    except ValueError as error:  # a device that is not there, or not for this backend
+        raise typer.BadParameter(str(error)) from None
+
+
+def _write(results: Iterator[tuple[Row, Prediction | None]], table: Table, writer: Writer) -> None:
+    with _progress(table) as advance:
+        for row, prediction in results:
+            writer.write(row, prediction)
+            advance()
+    _say_left_out(table.name, sorted(writer.left_out))
+
+
+def _say_left_out(name: str, fields: Sequence[str]) -> None:
+    if fields:
+        _say(
+            f"{name}: some rows have fields that the first has not ({', '.join(fields[:5])}); write .jsonl to keep them"
+        )
+
+
+def _predict_shards(run: Callable[..., Summary], source: Path, classifier: StanceClassifier) -> None:
+    """``run`` is `predict_file`, all but the classifier and the progress given."""
+    try:
+        with _ShardBar() as bar:
+            found = run(classifier, progress=bar)
+    except KeyboardInterrupt:
+        _say("interrupted; the shards that are finished are kept, and the same command goes on from there")
+        raise typer.Exit(130) from None
+    _report(found, str(source))
+    _say_left_out(str(source), found.left_out)
+    if found.rows and found.rows == found.rows_before:
+        _say(f"{found.folder} was complete already")
+    elif found.rows_before:
+        _say(f"went on after row {found.rows_before:,}")
+    pace = f", {bar.last.rows_per_second:,.0f} rows/s" if bar.last else ""
+    _say(f"{found.rows - found.unusable:,} predictions in {found.folder}, {found.shards:,} shards{pace}")
+    if found.rows == found.unusable:
+        raise typer.Exit(1)
+
+
+def _one_file(inputs: list[str]) -> Path:
+    if len(inputs) != 1 or inputs == ["-"] or not _is_path(inputs[0]):
+        raise typer.BadParameter("shards are made of one file, which can be read again after a kill; name it")
+    return Path(inputs[0])
+
+
+class _ShardBar(AbstractContextManager["_ShardBar"]):
+    """Tells how far the shards are: on a terminal a bar, else a line for each that is finished."""
+
+    def __init__(self) -> None:
+        self.last: ShardProgress | None = None
+        self._bar: Progress | None = None
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("{task.fields[told]}"), BarColumn(), console=Console(stderr=True), transient=True
+            )
+            self._task = self._bar.add_task("", total=1.0, told="")
+
+    def __enter__(self) -> _ShardBar:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, now: ShardProgress) -> None:
+        self.last = now
+        left = "" if now.seconds_left is None else f", {timedelta(seconds=round(now.seconds_left))} left"
+        told = f"{now.rows:,} rows ({now.share:.0%}), {now.rows_per_second:,.0f} rows/s{left}"
+        if self._bar:
+            self._bar.update(self._task, completed=now.share, told=told)
+        elif now.finished:
+            _say(f"{now.finished.name}: {told}")
+
+
+def _shard_format(asked: OutputFormat | None) -> Format | None:
+    if asked is OutputFormat.table:
+        raise typer.BadParameter("a table is printed, not written; use csv, tsv, jsonl or parquet with --output")
+    return FORMATS[f".{asked.value}"] if asked else None
 
 
 def _output_format(output: Path | None, asked: OutputFormat | None) -> Format | None:
@@ -254,12 +395,12 @@ def _classify(
 
 
 class _Tally:
-    """Counts what goes by, and tells at the end what a reader must know of it."""
+    """Counts what goes by, for what a reader must know of it at the end."""
 
     shown = 5
 
     def __init__(self, table: Table) -> None:
-        self.name, self.unit = table.name, table.unit
+        self.unit = table.unit
         self.rows = self.unusable = self.truncated = 0
         self.problems: list[str] = []
 
@@ -273,18 +414,17 @@ class _Tally:
                     self.problems.append(f"{self.unit} {row.number}: {row.problem}")
             yield row, prediction
 
-    def report(self, output: Path | None) -> None:
-        if self.rows == 0:
-            _say(f"error: {self.name} holds no text")
-        if self.unusable:
-            more = f"; {self.unusable - self.shown:,} more" if self.unusable > self.shown else ""
-            found = "; ".join(self.problems) + more
-            _say(f"{self.name}: {self.unusable:,} of {self.rows:,} rows could not be used: {found}")
-        if self.truncated:
-            cut = f"{self.truncated:,} of the texts had more than the model reads"
-            _say(f"{self.name}: {cut}; only their beginning counted")
-        if output is not None:
-            _say(f"{self.rows - self.unusable:,} predictions in {output}")
+
+def _report(found: _Tally | Summary, name: str) -> None:
+    if found.rows == 0:
+        _say(f"error: {name} holds no text")
+    if found.unusable:
+        more = f"; {found.unusable - len(found.problems):,} more" if found.unusable > len(found.problems) else ""
+        named = "; ".join(found.problems) + more
+        _say(f"{name}: {found.unusable:,} of {found.rows:,} rows could not be used: {named}")
+    if found.truncated:
+        cut = f"{found.truncated:,} of the texts had more than the model reads"
+        _say(f"{name}: {cut}; only their beginning counted")
 
 
 def _print_lines(results: Iterator[tuple[Row, Prediction | None]], table: Table) -> None:
@@ -301,7 +441,7 @@ def _print_lines(results: Iterator[tuple[Row, Prediction | None]], table: Table)
     console.print(Text("label    conf  sentence", style="bold"))
     for row, prediction in results:
         label, confidence, text = _cells(row, prediction)
-        style = COLOURS[prediction.label] if prediction and prediction.label else "dim"
+        style = COLOURS.get(prediction.label, "cyan") if prediction and prediction.label else "dim"
         lines = Text(text).wrap(console, max(20, console.width - 15))
         for number, line in enumerate(lines):
             head = f"{label}  {confidence}  " if number == 0 else " " * 15
@@ -532,7 +672,7 @@ def info(
         "model": checkpoint.name,
         "folder": f"{checkpoint.folder} ({checkpoint.size() / 1e6:.1f} MB)",
         "weights": intact,
-        "labels": ", ".join(stancelib.LABELS),
+        "labels": ", ".join(checkpoint.labels),
         "reads": f"up to {checkpoint.max_tokens} tokens a text",
     }
     rows |= _figures(metrics)
@@ -557,7 +697,7 @@ def _figures(metrics: dict[str, Any]) -> dict[str, str]:
         return {}
 
 
-for _command in (prevalence,):
+for _command in (train, compare, agreement, prevalence):
     app.command()(_command)
 
 

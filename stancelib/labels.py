@@ -1,4 +1,7 @@
-"""The three labels and their one order, which every array, table and checkpoint follows."""
+"""The three labels of the shipped models and their one order, which every array, table and checkpoint follows.
+
+A model may have other labels (two classes, five points); it keeps them, in the order of its ``config.json``.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stancelib.holders import Holder
-from stancelib.labels import Label
 
 ABSTAINED = "unsure"  # what is printed and written for a label of None
 
@@ -17,19 +16,19 @@ class Prediction:
     """The stance that one text conveys on a troop deployment.
 
     Attributes:
-        label: ``"support"``, ``"oppose"`` or ``"neutral"``: the most probable one. None when the model abstains, which
-            it does only where ``abstain_below`` asks for it.
+        label: ``"support"``, ``"oppose"`` or ``"neutral"`` (or one of the labels of a model that has others): the most
+            probable one. None when the model abstains, which it does only where ``abstain_below`` asks for it.
         confidence: the probability of the most probable label, 0 to 1, calibrated on held-out text.
-        probabilities: label -> probability, in the order of `stancelib.LABELS`; they add up to 1.
+        probabilities: label -> probability, in the order of the classifier's ``labels``; they add up to 1.
         text: the text that was classified, as it was passed in.
         holders: whose position the text gives, as spans of ``text``, each with its own stance; the author first. Empty
             when it gives nobody's, or the model has no holder head.
         truncated: True when the text was longer than the model reads, so that only its beginning counted.
     """
 
-    label: Label | None
+    label: str | None
     confidence: float
-    probabilities: dict[Label, float] = field(hash=False)
+    probabilities: dict[str, float] = field(hash=False)
     text: str = field(repr=False)
     truncated: bool = False
     holders: tuple[Holder, ...] = ()

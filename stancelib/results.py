@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from stancelib.labels import LABELS
 from stancelib.prediction import ABSTAINED, Prediction
 from stancelib.sheets import Sheet
 from stancelib.tables import Format, Row
 
-RESULT_TYPES: dict[str, type] = {
-    "stance": str,
-    "confidence": float,
-    "p_support": float,
-    "p_oppose": float,
-    "p_neutral": float,
-    "holders": str,
-    "truncated": bool,
-    "problem": str,
-}
-RESULT_COLUMNS = tuple(RESULT_TYPES)
+
+def result_types(labels: Sequence[str] = LABELS, holders: bool = True) -> dict[str, type]:
+    """The result columns of a model with these labels, in order, and the types of their values.
+
+    ``holders`` tells whether the model finds them; without, there is no such column.
+    """
+    return {
+        "stance": str,
+        "confidence": float,
+        **{f"p_{label}": float for label in labels},
+        **({"holders": str} if holders else {}),
+        "truncated": bool,
+        "problem": str,
+    }
 
 
-def result_names(columns: list[str]) -> dict[str, str]:
-    """For each of `RESULT_COLUMNS`, the name that it has beside the input's own ``columns``, which keep theirs."""
+def result_names(columns: Sequence[str], results: Sequence[str] = tuple(result_types())) -> dict[str, str]:
+    """For each of ``results``, the name that it has beside the input's own ``columns``, which keep theirs."""
     prefix = ""
-    while {prefix + name for name in RESULT_COLUMNS} & set(columns):
+    while {prefix + name for name in results} & set(columns):
         prefix += "predicted_"
-    return {name: prefix + name for name in RESULT_COLUMNS}
+    return {name: prefix + name for name in results}
 
 
 def result_values(row: Row, prediction: Prediction | None) -> dict[str, Any]:
-    """Values for `RESULT_COLUMNS`; all but ``problem`` are None where there is no prediction."""
-    values: dict[str, Any] = dict.fromkeys(RESULT_COLUMNS)
+    """Values for the columns of `result_types`; only ``problem`` where there is no prediction."""
+    values: dict[str, Any] = {}
     if prediction is not None:
         values.update(stance=prediction.label or ABSTAINED, confidence=round(prediction.confidence, 4))
         values.update({f"p_{label}": round(p, 4) for label, p in prediction.probabilities.items()})
@@ -45,7 +50,7 @@ def result_values(row: Row, prediction: Prediction | None) -> dict[str, Any]:
 
 
 class Writer(AbstractContextManager["Writer"]):
-    """Writes result rows: the input's own cells and then `RESULT_COLUMNS`.
+    """Writes result rows: the input's own cells and then the columns of `result_types`.
 
     Those get ``predicted_`` before them if the input has a column of such a name.
 
@@ -54,14 +59,24 @@ class Writer(AbstractContextManager["Writer"]):
         kind: the format.
         columns: the columns of the input.
         schema: their Arrow schema, if the input is Parquet.
+        labels: the labels of the model, in order.
+        holders: whether the model finds holders.
     """
 
     def __init__(
-        self, target: Path | IO[str], kind: Format, columns: list[str], overwrite: bool = False, schema: Any = None
+        self,
+        target: Path | IO[str],
+        kind: Format,
+        columns: list[str],
+        overwrite: bool = False,
+        schema: Any = None,
+        labels: Sequence[str] = LABELS,
+        holders: bool = True,
     ) -> None:
-        self._columns, self._names, self._keeps_all = columns, result_names(columns), kind == "jsonl"
+        results = result_types(labels, holders)
+        self._columns, self._names, self._keeps_all = columns, result_names(columns, tuple(results)), kind == "jsonl"
         self.left_out: set[str] = set()  # fields of single rows for which the output has no column
-        types = {own: RESULT_TYPES[name] for name, own in self._names.items()}
+        types = {own: results[name] for name, own in self._names.items()}
         self._sheet = Sheet(target, kind, [*columns, *self._names.values()], types, overwrite, schema)
 
     @property
@@ -78,7 +93,8 @@ class Writer(AbstractContextManager["Writer"]):
                 cells[f"input_{name}" if name in self._names.values() else name] = value
             else:
                 self.left_out.add(name)
-        cells.update({self._names[name]: value for name, value in result_values(row, prediction).items()})
+        values = result_values(row, prediction)
+        cells.update({own: values.get(name) for name, own in self._names.items()})
         self._sheet.write(cells)
 
     def __exit__(

@@ -2,20 +2,47 @@
 
 A file is written to ``NAME.part``, which becomes ``NAME`` when all is written; when the run is broken off, everything
 so far stays in ``NAME.part``.
+
+What begins like a formula is text to us and a command to a spreadsheet ("=HYPERLINK(…)"), so text cells of CSV and TSV
+that do are written with a ``'`` before them, as OWASP advises (CSV injection,
+https://owasp.org/www-community/attacks/CSV_Injection); `unguarded` takes it off again.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from stancelib.errors import FileError
 from stancelib.tables import Format, pyarrow_parquet
+
+# What spreadsheets take for a formula: tab, line feed or carriage return first, or one of =+-@ (in the wide forms of
+# East Asian text too), perhaps after characters that do not show. Quotes before it, so that a guarded text can be told
+# from one that came with a quote.
+_FORMULA = re.compile("'*(?:[\t\r\n]|[\\s\0\ufeff]*[-=+@－＝＋＠])")
+# Digits alone do no harm, and a column of numbers must stay one.
+_NUMBER = re.compile(r"[-+]?\.?[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?%?")
+
+
+def guarded(text: str) -> str:
+    """``text`` as a cell of CSV or TSV that no spreadsheet takes for a formula: with ``'`` before it, if need be.
+
+    Numbers ("-5", "+1,234.5", "-2e-3") stay as they are.
+    """
+    return "'" + text if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def unguarded(cell: str) -> str:
+    """The text that `guarded` was given; for reading what stancelib wrote as CSV or TSV."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 class Sheet(AbstractContextManager["Sheet"]):
@@ -28,6 +55,7 @@ class Sheet(AbstractContextManager["Sheet"]):
         types: the Python types (str, bool, int, float) of those columns whose type is known; Parquet takes those of the
             others from ``schema``, or from their first rows.
         schema: the Arrow schema that some columns come from.
+        raw: write CSV and TSV cells that begin like a formula as they are; see `guarded`.
     """
 
     def __init__(
@@ -38,6 +66,7 @@ class Sheet(AbstractContextManager["Sheet"]):
         types: Mapping[str, type],
         overwrite: bool = False,
         schema: Any = None,
+        raw: bool = False,
     ) -> None:
         self.target = target if isinstance(target, Path) else None
         if isinstance(target, Path):
@@ -46,7 +75,7 @@ class Sheet(AbstractContextManager["Sheet"]):
         elif kind == "parquet":
             raise FileError("Parquet can't be written to a pipe; name a file with --output")
         self._rows: _Lines | _Parquet
-        try:
+        with self._writing():
             if kind == "parquet":
                 self._rows = _Parquet(self.part, columns, types, schema)
             else:
@@ -56,22 +85,45 @@ class Sheet(AbstractContextManager["Sheet"]):
                     if isinstance(target, Path)
                     else target
                 )
-                self._rows = _Lines(stream, kind, columns)
-        except OSError as error:
-            raise FileError(f"{target} cannot be written: {error.strerror or error}") from None
+                self._rows = _Lines(stream, kind, columns, raw)
 
     def write(self, cells: Mapping[str, Any]) -> None:
-        self._rows.write({name: _encodable(value) for name, value in cells.items()})
+        """Write a row.
+
+        Raises:
+            FileError: the disk is full, say; or a column of Parquet changes its type.
+        """
+        with self._writing():
+            self._rows.write({name: _encodable(value) for name, value in cells.items()})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.target is None:
-            self._rows.flush()
+            with self._writing():
+                self._rows.flush()
             return
-        self._rows.close()
+        try:
+            with self._writing():
+                self._rows.close()
+                sync(self.part)
+        except FileError:
+            if kind is None:  # else it is most likely the same again, and ``error`` came first
+                raise
         if kind is None:
-            self.part.replace(self.target)
+            with self._writing():
+                self.part.replace(self.target)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (FileError, BrokenPipeError):  # a reader that has enough is no error of the file
+            raise
+        except OSError as error:
+            # pyarrow has prose in the place of strerror.
+            reason = os.strerror(error.errno) if error.errno else error
+            raise FileError(f"{self.target or 'the output'} cannot be written: {reason}") from None
 
 
 def _encodable(value: Any) -> Any:
@@ -98,28 +150,48 @@ def check_target(target: Path, overwrite: bool) -> None:
             raise FileError(f"{path} exists already; choose another name, or pass --overwrite")
 
 
+def sync(path: Path) -> None:
+    """Have ``path`` on the disk itself, so that a power cut after it is renamed can't leave it empty."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 class _Lines:
     """CSV, TSV or JSON Lines."""
 
-    def __init__(self, stream: IO[str], kind: Format, columns: Sequence[str]) -> None:
-        self._stream, self._csv = stream, None
-        if kind != "jsonl":
-            delimiter = "\t" if kind == "tsv" else ","
-            self._csv = csv.DictWriter(stream, columns, delimiter=delimiter, extrasaction="ignore", lineterminator="\n")
-            self._csv.writeheader()
+    def __init__(self, stream: IO[str], kind: Format, columns: Sequence[str], raw: bool) -> None:
+        self._stream, self._columns, self._raw, self._is_csv = stream, columns, raw, kind != "jsonl"
+        delimiter = "\t" if kind == "tsv" else ","
+        self._plain = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+        # For rows with a carriage return, which the csv module quotes only if it ends the lines.
+        self._quoted = csv.writer(stream, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        if self._is_csv:
+            self._write_row(columns)
 
     def write(self, cells: dict[str, Any]) -> None:
-        if self._csv is None:
-            self._stream.write(_json(cells) + "\n")
+        if self._is_csv:
+            self._write_row([cells.get(name) for name in self._columns])
         else:
-            plain = {name: _json(v) if isinstance(v, (dict, list, bool)) else v for name, v in cells.items()}
-            self._csv.writerow(plain)
+            self._stream.write(_json(cells) + "\n")
+
+    def _write_row(self, values: Sequence[Any]) -> None:
+        row = [value if _is_number(value) else self._text(value) for value in values]
+        broken = any(isinstance(cell, str) and "\r" in cell for cell in row)
+        (self._quoted if broken else self._plain).writerow(row)
+
+    def _text(self, value: Any) -> str:
+        text = "" if value is None else _json(value) if isinstance(value, (dict, list, bool)) else str(value)
+        return text if self._raw else guarded(text)
 
     def flush(self) -> None:
         self._stream.flush()
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
 
 
 class _Parquet:

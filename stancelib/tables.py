@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -66,8 +67,12 @@ def format_of(path: str | os.PathLike[str]) -> Format | None:
     return FORMATS.get(Path(path).suffix.lower())
 
 
-def open_table(path: str | os.PathLike[str], text_column: str | None = None, kind: Format | None = None) -> Table:
+def open_table(
+    path: str | os.PathLike[str], text_column: str | None = None, kind: Format | None = None, skip: int = 0
+) -> Table:
     """Open a file of texts; its format is ``kind``, or what its name ends in, or text lines.
+
+    The first ``skip`` rows are passed over, which in Parquet costs next to nothing.
 
     Raises:
         FileError: it is not there, a folder, empty, in another encoding, or has no such column (the message lists
@@ -82,14 +87,16 @@ def open_table(path: str | os.PathLike[str], text_column: str | None = None, kin
         if path.stat().st_size == 0:
             raise FileError(f"{path} is empty")
         if kind == "parquet":
-            return _open_parquet(path, text_column)
-        return read_table(path.open("rb"), str(path), kind, text_column, path.stat().st_size)
+            return _open_parquet(path, text_column, skip)
+        table = read_table(path.open("rb"), str(path), kind, text_column, path.stat().st_size)
     except FileError:
         raise
     except FileNotFoundError:
         raise FileError(f"{path}: no such file") from None
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
+    table.rows = itertools.islice(table.rows, skip, None)
+    return table
 
 
 def read_table(
@@ -103,7 +110,10 @@ def read_table(
         raise FileError(f"{name} is a zip archive or an Excel workbook; save the sheet as CSV (UTF-8)")
     # Bytes that are no UTF-8 become lone surrogates, so that only the rows that have them are lost.
     lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    done = file.tell if total is not None else lambda: 0
+
+    def done() -> int:
+        return 0 if total is None else total if file.closed else file.tell()
+
     if kind == "lines":
         if text_column not in (None, "text"):
             raise FileError(f"{name} holds text lines, it has no column {text_column!r}; name a .csv or .jsonl file")
@@ -137,7 +147,7 @@ _CONVERT = "convert the file first (iconv -f WINDOWS-1252 -t UTF-8)"
 
 def _undecoded(text: str) -> bool:
     """Whether ``text`` holds bytes that were no UTF-8, which ``surrogateescape`` keeps as these characters."""
-    return any("\udc80" <= character <= "\udcff" for character in text)
+    return not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def _check_columns(name: str, columns: list[str]) -> None:
@@ -232,20 +242,35 @@ def _open_jsonl(
     return Table(name, list(first), column, rows(), total, done)
 
 
-def _open_parquet(path: Path, asked: str | None) -> Table:
+def _open_parquet(path: Path, asked: str | None, skip: int) -> Table:
     parquet = pyarrow_parquet(path)
     try:
-        file = parquet.ParquetFile(path)
+        file = parquet.ParquetFile(path, buffer_size=1 << 20)  # without, a whole column of a row group is in memory
     except Exception as error:  # pyarrow raises a dozen kinds
         raise FileError(f"{path} is no Parquet file: {str(error).splitlines()[0]}") from None
     columns = list(file.schema_arrow.names)
     column = _choose_column(str(path), columns, asked)
     read = 0
 
+    def batches() -> Iterator[list[dict[str, Any]]]:
+        nonlocal read
+        groups = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
+        first = 0
+        while first < len(groups) and read + groups[first] <= skip:
+            read += groups[first]
+            first += 1
+        try:
+            for batch in file.iter_batches(batch_size=1024, row_groups=range(first, len(groups))):
+                passed = min(max(0, skip - read), len(batch))
+                read += passed
+                yield batch.slice(passed).to_pylist()
+        except (OSError, ValueError, ArithmeticError) as error:  # pyarrow's own are among these
+            raise FileError(f"{path} cannot be read after row {read:,}: {str(error).splitlines()[0]}") from None
+
     def rows() -> Iterator[Row]:
         nonlocal read
-        for batch in file.iter_batches(batch_size=1024):
-            for cells in batch.to_pylist():
+        for batch in batches():
+            for cells in batch:
                 read += 1
                 yield _row(read, cells, cells[column])
 

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stancelib.batching import MAX_SENTENCES_IN_BATCH, MAX_TOKENS_IN_BATCH, batches, pad
+from stancelib.tokens import Encoder
+from training import corpus
 
 lengths = st.lists(st.integers(1, 600), max_size=300)
 
@@ -34,3 +36,10 @@ def test_pad_fills_with_the_pad_id_and_masks_it():
     assert tokens.tolist() == [[0, 5, 2], [0, 2, 1]]
     assert mask.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert tokens.dtype == mask.dtype == np.int64
+
+
+def test_padding_is_small_on_the_sentences_of_the_corpus(clf):
+    rows = [row["text"] for row in corpus.load("test")]
+    sizes = [len(item.ids) for item in Encoder(clf.checkpoint.folder, clf.checkpoint.max_tokens)(rows)]
+    computed = sum(max(sizes[i] for i in group) * len(group) for group in batches(sizes))
+    assert sum(sizes) / computed > 0.98

@@ -62,11 +62,32 @@ def test_a_garbled_file_is_named(folder: Path, file: str):
         StanceClassifier.from_pretrained(folder)
 
 
-def test_other_labels_are_listed(folder: Path):
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (None, "no id2label"),
+        ({"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}, "never trained"),
+        ({"0": "support", "1": "oppose", "3": "neutral"}, "numbered from 0"),
+        ({"0": "support", "1": "support", "2": "neutral"}, "a name of its own"),
+        ({"0": "support", "1": " ", "2": "neutral"}, "a name of its own"),
+        ({"0": "support"}, "two or more"),
+        ({"0": "support", "1": "other"}, "gives 3 numbers a text, but config.json names 2"),
+    ],
+)
+def test_what_is_no_classifier_with_named_labels_is_said(folder: Path, names: dict[str, str] | None, said: str):
     config = json.loads((folder / "config.json").read_text())
-    config["id2label"] = {"0": "FAVOR", "1": "AGAINST", "2": "NONE"}
+    config.pop("id2label")
+    if names is not None:
+        config["id2label"] = names
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="FAVOR"):
+    with pytest.raises(ModelError, match=said):
+        StanceClassifier.from_pretrained(folder).predict("Norda rules out soldiers on the ground.")
+
+
+def test_a_model_that_chooses_no_single_label_is_refused(folder: Path):
+    config = json.loads((folder / "config.json").read_text()) | {"problem_type": "multi_label_classification"}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="one of several labels"):
         StanceClassifier.from_pretrained(folder)
 
 

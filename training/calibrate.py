@@ -13,10 +13,10 @@ import argparse
 import json
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 
-from training.export import last_layer, temperature_of, write_onnx
+from stancelib.calibration import divide, last_layer
+from training.export import temperature_of, write_onnx
 from training.loop import load_model
 
 
@@ -31,12 +31,9 @@ def main(argv: list[str] | None = None) -> None:
     temperature, source = temperature_of(model, tokenizer, arguments.unlabelled)
     layer = last_layer(model)
     (name,) = (name for name, module in model.named_modules() if module is layer)
+    divide(layer, temperature)
     tensors = load_file(folder / "model.safetensors")
-    with torch.no_grad():
-        for kind, weight in (("weight", layer.weight), ("bias", layer.bias)):
-            rounded = (weight / temperature).half()
-            weight.copy_(rounded.float())
-            tensors[f"{name}.{kind}"] = rounded
+    tensors |= {f"{name}.weight": layer.weight.data.half(), f"{name}.bias": layer.bias.data.half()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     write_onnx(model, folder)
     path = folder / "training.json"

@@ -21,9 +21,10 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from stancelib.calibration import fit_temperature
 from stancelib.checkpoint import HOLDER_HEAD, Checkpoint, middle_layer
 from training import corpus
-from training.export import fit_temperature, write_onnx
+from training.export import write_onnx
 from training.holders import IGNORED, NAME, HolderHead, tag_tokens
 from training.loop import TRAIN_LENGTH, load_model
 

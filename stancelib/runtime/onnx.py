@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from stancelib.runtime import Logits, Runtime
 
 
-def load_onnx(checkpoint: Checkpoint) -> Runtime:
+def load_onnx(checkpoint: Checkpoint, threads: int | None = None) -> Runtime:
+    """Load the graph of ``checkpoint``; each run is computed by ``threads`` threads, by default one a core.
+
+    Several threads may call the result at once: their runs share the threads.
+
+    Raises:
+        ModelError: there is no ``model.onnx``, or it can't be loaded.
+        ValueError: ``threads`` is no positive number.
+    """
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads={threads} must be 1 or more, or None for one a core")
     path = checkpoint.folder / "model.onnx"
     if not path.is_file():
         raise ModelError(
@@ -23,6 +33,9 @@ def load_onnx(checkpoint: Checkpoint) -> Runtime:
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised, there is no need to print it too
+    options.intra_op_num_threads = threads or 0
+    # Threads that wait busily between two layers save time, between two batches they take it from the tokenizer.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base class
