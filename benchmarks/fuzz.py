@@ -19,6 +19,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -368,8 +369,14 @@ def main() -> None:
             *limits,
             *work,
         ]
-        if subprocess.run(list(map(str, command)), check=False).returncode:
-            raise SystemExit(f"{target}: see {RUNS / target}")
+        log = RUNS / target / "log.txt"
+        with log.open("w") as out:
+            ended = subprocess.run(list(map(str, command)), check=False, stdout=out, stderr=out).returncode
+        said = log.read_text(errors="replace")
+        tried = re.findall(r"stat::number_of_executed_units:\s+(\d+)", said)
+        print(f"{target}: {int(tried[-1]) if tried else 0:,} inputs, {len(list(kept.iterdir()))} kept", flush=True)
+        if ended:
+            raise SystemExit(f"{target} stopped: see {log}, and what stopped it beside that")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import os
 import re
 import struct
@@ -27,6 +28,12 @@ _IN_CLONE = (_PACKAGE.parent / "pyproject.toml").is_file()
 MODEL_FOLDERS = (_PACKAGE / "models", *([_PACKAGE.parent / "models"] if _IN_CLONE else []))
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 HOLDER_HEAD = "holders.safetensors"
+GRAPH = "model.onnx"
+# By the first, a config can have transformers fetch compiled code and run it; the second are in transformers itself.
+_IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
+_BUILT_IN = (None, "eager", "sdpa")
+_MOST_POSITIONS = 1 << 24
+_MOST_HEADER = 100_000_000  # bytes, as safetensors has it
 # What transformers calls the labels of a head that nobody has named, be it trained or not.
 _UNNAMED = re.compile(r"LABEL_\d+")
 # Their position embeddings begin after the one for padding.
@@ -48,8 +55,8 @@ class Checkpoint:
                 ``"someone/stance-model"``, which is downloaded (needs a network, and nothing else here does).
 
         Raises:
-            ModelError: nothing is there, a file lacks, the weights are cut short, or it is no classifier of sentences
-                with named labels.
+            ModelError: nothing is there, a file lacks, is a link that leaves the folder, or is damaged; or it is no
+                classifier of sentences with named labels.
         """
         checkpoint = cls(find_folder(name))
         checkpoint.check()
@@ -59,10 +66,69 @@ class Checkpoint:
         missing = [file for file in NEEDED if not (self.folder / file).is_file()]
         if missing:
             raise ModelError(f"{self.folder} is not a complete model folder: {', '.join(missing)} missing")
+        self._check_links()
         self._check_labels()
+        self._check_sizes()
+        self._check_code()
         self._check_weights("model.safetensors")
         if self.has_holders:
             self._check_weights(HOLDER_HEAD)
+
+    def _check_links(self) -> None:
+        # A folder from elsewhere could link to what only its user may read. The cache of the hub is made of links: from
+        # REPOSITORY/snapshots/REVISION/FILE to REPOSITORY/blobs/HASH.
+        folder = self.folder.resolve()
+        allowed = [folder]
+        if folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--"):
+            allowed.append(folder.parents[1] / "blobs")
+        for path in folder.iterdir():
+            try:
+                target = path.resolve()
+            except (OSError, RuntimeError) as error:  # a link to itself
+                raise ModelError(f"{path} cannot be read: {error}") from None
+            if not any(target.is_relative_to(place) for place in allowed):
+                raise ModelError(
+                    f"{path} is a link that leaves the folder, to {target}; if you trust it, put what it links to in "
+                    "its place"
+                )
+
+    def _check_sizes(self) -> None:
+        def whole(key: str) -> int | None:
+            value = self.config.get(key)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+                raise ModelError(f"{self.folder}: config.json has {key} {value!r}; it must be a whole number")
+            return value
+
+        pad, vocabulary = whole("pad_token_id") or 0, whole("vocab_size")
+        if pad < 0 or (vocabulary is not None and pad >= vocabulary):
+            raise ModelError(
+                f"{self.folder}: config.json has pad_token_id {pad}, which is none of its "
+                f"{vocabulary if vocabulary is not None else ''} tokens".replace("  ", " ")
+            )
+        whole("max_position_embeddings")
+        # The two ends, and at least one token between them.
+        if not 3 <= self.max_tokens <= _MOST_POSITIONS:
+            raise ModelError(
+                f"{self.folder}: config.json has max_position_embeddings "
+                f"{self.config.get('max_position_embeddings')}; a model reads 3 to {_MOST_POSITIONS:,} tokens"
+            )
+
+    def _check_code(self) -> None:
+        parts: list[Any] = [self.config]
+        while parts:
+            part = parts.pop()
+            for key, value in part.items() if isinstance(part, dict) else ():
+                if key.lstrip("_") in _IMPLEMENTATIONS and value not in _BUILT_IN:
+                    raise ModelError(
+                        f"{self.folder}: config.json asks for code of others ({key}: {value!r}), and stancelib runs "
+                        "none that a model brings; delete that line"
+                    )
+                parts.append(value)
+        if (self.folder / "adapter_config.json").exists():
+            raise ModelError(
+                f"{self.folder} holds an adapter (adapter_config.json), which points to another model; merge the two, "
+                "or delete that file if the weights here are whole"
+            )
 
     def _check_labels(self) -> None:
         names = self.config.get("id2label")
@@ -130,7 +196,8 @@ class Checkpoint:
     def max_tokens(self) -> int:
         """How many tokens the model reads, the two that mark the ends included."""
         pad = int(self.config.get("pad_token_id") or 0)
-        positions = int(self.config.get("max_position_embeddings", 512))
+        given = self.config.get("max_position_embeddings")
+        positions = 512 if given is None else int(given)
         return positions - pad - 1 if self.config.get("model_type") in _OFFSET_POSITIONS else positions
 
     def size(self) -> int:
@@ -149,7 +216,7 @@ class Checkpoint:
         path = self.folder / file
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"{path} cannot be read: {error}") from None
         if not isinstance(value, dict):
             raise ModelError(f"{path} must hold a JSON object")
@@ -158,16 +225,19 @@ class Checkpoint:
     def _check_weights(self, file_name: str) -> None:
         # The header of a safetensors file says how long it must be: 8 bytes of length, JSON, then the tensors.
         path = self.folder / file_name
-        size = path.stat().st_size
         try:
+            size = path.stat().st_size
             with path.open("rb") as file:
                 (length,) = struct.unpack("<Q", file.read(8))
-                header = json.loads(file.read(min(length, size)))
-            end = max(tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__")
-        except (struct.error, ValueError, AttributeError, LookupError, TypeError):
+                header = json.loads(file.read(min(length, size, _MOST_HEADER)))
+            ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+            expected = 8 + length + max(map(operator.index, ends))
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error}") from None
+        except (struct.error, ValueError, AttributeError, LookupError, TypeError, RecursionError):
             raise ModelError(f"{path} is damaged: it has no safetensors header; fetch the model again") from None
-        if size != 8 + length + end:
-            raise ModelError(f"{path} is damaged: {size:,} bytes, expected {8 + length + end:,}; fetch the model again")
+        if size != expected:
+            raise ModelError(f"{path} is damaged: {size:,} bytes, expected {expected:,}; fetch the model again")
 
 
 def middle_layer(layers: int) -> int:
@@ -211,9 +281,7 @@ def _download(hub_id: str) -> Path:
 
     try:
         # Only what is read, so that no pickle or code ever reaches the disk.
-        return Path(
-            snapshot_download(hub_id, allow_patterns=["*.json", "model.safetensors", HOLDER_HEAD, "model.onnx"])
-        )
+        return Path(snapshot_download(hub_id, allow_patterns=["*.json", "model.safetensors", HOLDER_HEAD, GRAPH]))
     except Exception as error:  # the hub client has a dozen error classes, and all mean that there is no model
         raise ModelError(
             f"no folder {hub_id!r} here, and it could not be fetched from the hub ({type(error).__name__}: "

@@ -78,7 +78,10 @@ class StanceClassifier:
         Coverage is the share of sentences kept, risk the share of those that is wrong. Empty for a model that was not
         measured.
         """
-        return list(self.checkpoint.metrics.get("abstention", []))
+        rows = self.checkpoint.metrics.get("abstention", [])
+        if not isinstance(rows, list):
+            raise ModelError(f"{self.checkpoint.folder}: abstention in metrics.json is no list; measure the model anew")
+        return list(rows)
 
     @property
     def labels(self) -> tuple[str, ...]:

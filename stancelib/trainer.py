@@ -474,6 +474,8 @@ def _run(
     finally:
         if bar is not None:
             bar.stop()
+    # It has wrapped the model to compute in 16 bits, and the export would write them into the graph.
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return trainer.state
 
 

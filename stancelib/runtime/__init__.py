@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stancelib.checkpoint import Checkpoint
+from stancelib.errors import ModelError
 
 Backend: TypeAlias = Literal["onnx", "torch"]
 # (sentences, tokens) int64 ids and mask -> (sentences, labels) float32 logits of the stances, in the model's order, and
@@ -30,3 +31,15 @@ def open_runtime(checkpoint: Checkpoint, backend: Backend = "onnx", device: str 
 
         return load_torch(checkpoint, device)
     raise ValueError(f"backend {backend!r} is neither 'onnx' nor 'torch'")
+
+
+def cannot_run(what: object, ids: NDArray[np.int64], error: Exception) -> ModelError:
+    """What to raise for ``error``, which stopped ``what`` on the batch ``ids``."""
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, MemoryError) or any(word in said for word in ("allocat", "out of memory", "bad_alloc")):
+        sentences, tokens = ids.shape
+        return ModelError(
+            f"out of memory on a batch of {sentences:,} sentences of {tokens:,} tokens; free some memory and try again "
+            f"({said})"
+        )
+    return ModelError(f"{what} cannot be run: {said}")

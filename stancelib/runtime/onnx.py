@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stancelib.checkpoint import Checkpoint
 from stancelib.errors import ModelError
+from stancelib.runtime import cannot_run
 
 if TYPE_CHECKING:
     from stancelib.runtime import Logits, Runtime
@@ -47,7 +48,7 @@ def load_onnx(checkpoint: Checkpoint, threads: int | None = None) -> Runtime:
         try:
             stances, *tags = session.run(names, {"input_ids": ids, "attention_mask": mask})
         except Exception as error:  # a token that the embedding lacks, another graph, no memory
-            raise ModelError(f"{path} cannot be run: {str(error).splitlines()[0]}") from None
+            raise cannot_run(path, ids, error) from None
         return np.asarray(stances, dtype=np.float32), np.asarray(tags[0], dtype=np.float32) if tags else None
 
     return logits

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stancelib.checkpoint import HOLDER_HEAD, Checkpoint, middle_layer
 from stancelib.errors import MissingExtraError, ModelError
+from stancelib.runtime import cannot_run
 
 if TYPE_CHECKING:
     from stancelib.runtime import Logits, Runtime
@@ -27,9 +28,13 @@ def load_torch(checkpoint: Checkpoint, device: str | None = None) -> Runtime:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         model = AutoModelForSequenceClassification.from_pretrained(
-            checkpoint.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+            checkpoint.folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,  # the default, None, asks whoever sits at the terminal
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # transformers raises whatever a config leads it to
         raise ModelError(f"{checkpoint.folder} cannot be loaded: {error}") from None
     try:
         model = model.to(device).eval()
@@ -41,6 +46,12 @@ def load_torch(checkpoint: Checkpoint, device: str | None = None) -> Runtime:
         head = {name: tensor.float().to(device) for name, tensor in load_file(checkpoint.folder / HOLDER_HEAD).items()}
 
     def logits(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Logits:
+        try:
+            return run(ids, mask)
+        except Exception as error:  # a token that the embedding lacks, no memory
+            raise cannot_run(checkpoint.folder, ids, error) from None
+
+    def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Logits:
         with torch.inference_mode():
             tokens, attention = torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
             outputs = model(tokens, attention_mask=attention, output_hidden_states=bool(head))
