@@ -19,6 +19,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from sklearn.preprocessing import StandardScaler
 from stancelib import LABELS
 from stancelib.estimator import Features
 from stancelib.evaluation import bootstrap, metrics
-from stancelib.suggest import suggest
+from stancelib.suggestion import suggest
 from training import corpus
 from training.base_weights import resolve
 
@@ -43,15 +44,22 @@ PORTION = 512  # texts whose features are computed and kept at a time
 Curves = dict[str, NDArray[np.int64]]  # way -> codes found for the test sentences, (seeds, rounds, sentences)
 
 
-def features(base: str, texts: Sequence[str], cache: Path) -> Any:
-    """Features of the texts, a row each."""
+def drawn(split: str, n: int) -> list[corpus.Row]:
+    """``n`` rows of a split; of more, the first ones are the same."""
+    rows = corpus.load(split)
+    return [rows[index] for index in np.random.default_rng(0).permutation(len(rows))[:n]]
+
+
+def features(base: str, texts: Sequence[str], pool: int, cache: Path) -> Any:
+    """Features of the texts, a row each; the first ``pool`` of them, and the others, have portions of their own."""
     if base == "tfidf":
         return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2).fit_transform(texts)
     folder = resolve(base)
     read: Features | None = None
     parts = []
-    for start in range(0, len(texts), PORTION):
-        portion = texts[start : start + PORTION]
+    starts = [*range(0, pool, PORTION), *range(pool, len(texts), PORTION), len(texts)]
+    for start, end in pairwise(starts):
+        portion = texts[start:end]
         key = hashlib.sha256("\0".join([base, *portion]).encode()).hexdigest()[:16]
         path = cache / f"{key}.npy"
         if not path.exists():
@@ -60,7 +68,7 @@ def features(base: str, texts: Sequence[str], cache: Path) -> Any:
             scratch = path.with_suffix(".part.npy")
             np.save(scratch, read(portion))
             scratch.rename(path)
-            print(f"features of {min(start + PORTION, len(texts)):,} of {len(texts):,} sentences", flush=True)
+            print(f"features of {end:,} of {len(texts):,} sentences", flush=True)
         parts.append(np.load(path))
     return np.concatenate(parts)
 
@@ -89,7 +97,7 @@ class Learner:
 
 def curves(arguments: argparse.Namespace, pool: list[corpus.Row], test: list[corpus.Row], sizes: list[int]) -> Curves:
     texts = [row["text"] for row in (*pool, *test)]
-    matrix = features(arguments.base, texts, arguments.cache)
+    matrix = features(arguments.base, texts, len(pool), arguments.cache)
     row_of = {text: row for row, text in enumerate(texts)}
     found: Curves = {way: np.zeros((arguments.seeds, len(sizes), len(test)), dtype=np.int64) for way in WAYS}
     for seed in range(arguments.seeds):
@@ -211,7 +219,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/learning_curve"), help="where features are kept")
     parser.add_argument("--output", type=Path, default=HERE, help="the folder to write to")
     arguments = parser.parse_args(argv)
-    pool, test = corpus.load("train")[: arguments.pool], corpus.load("test")[: arguments.test]
+    pool, test = drawn("train", arguments.pool), drawn("test", arguments.test)
     sizes = list(range(ROUND, arguments.most + 1, ROUND))
     measured = measure(curves(arguments, pool, test, sizes), test, arguments.resamples)
     facts = {

@@ -18,18 +18,22 @@ from stancelib.prediction import Prediction
 
 if TYPE_CHECKING:
     from stancelib.comparison import compare
+    from stancelib.estimator import StanceEstimator
     from stancelib.evaluation import evaluate
     from stancelib.finetuning import finetune
     from stancelib.reliability import agreement
     from stancelib.shares import prevalence
+    from stancelib.suggestion import suggest
 
 # Imported when they are asked for, so that whoever predicts does not wait for them.
 _LATER = {
+    "StanceEstimator": "stancelib.estimator",
     "agreement": "stancelib.reliability",
     "compare": "stancelib.comparison",
     "evaluate": "stancelib.evaluation",
     "finetune": "stancelib.finetuning",
     "prevalence": "stancelib.shares",
+    "suggest": "stancelib.suggestion",
 }
 
 try:
@@ -52,6 +56,7 @@ __all__ = [
     "Prediction",
     "Sentence",
     "StanceClassifier",
+    "StanceEstimator",
     "StancelibError",
     "__version__",
     "agreement",
@@ -62,6 +67,7 @@ __all__ = [
     "finetune",
     "predict",
     "prevalence",
+    "suggest",
 ]
 
 

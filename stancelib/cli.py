@@ -27,6 +27,7 @@ from stancelib.classifier import WINDOW, StanceClassifier
 from stancelib.commands.agreement import agreement
 from stancelib.commands.compare import compare
 from stancelib.commands.prevalence import prevalence
+from stancelib.commands.suggest import suggest
 from stancelib.commands.train import train
 from stancelib.corpus import PERIODS, Source, read_sources, write_tables
 from stancelib.document import Document
@@ -35,6 +36,7 @@ from stancelib.prediction import ABSTAINED, Prediction
 from stancelib.results import Writer
 from stancelib.shards import ROWS_IN_SHARD, Summary, predict_file
 from stancelib.shards import Progress as ShardProgress
+from stancelib.sheets import check_target, write_whole
 from stancelib.tables import FORMATS, Format, Row, Table, format_of, open_table, read_table
 from stancelib.texts import problem
 
@@ -548,8 +550,8 @@ def analyze(
 
     Texts that can't be used are left out and named at the end. Exit codes are those of `stancelib predict`.
     """
-    if html is not None and html.exists() and not overwrite:
-        raise FileError(f"{html} exists already; choose another name, or pass --overwrite")
+    if html is not None:
+        check_target(html, overwrite)
     classifier = StanceClassifier.from_pretrained(model)
     unusable: list[str] = []
     documents = classifier.analyze_many(_usable(_sources(inputs, text_column, title_column, date_column), unusable))
@@ -606,10 +608,7 @@ def _write_page(path: Path, documents: list[Document]) -> None:
     from stancelib.html import corpus_page
 
     page = documents[0].to_html() if len(documents) == 1 else corpus_page(documents)
-    try:
-        path.write_text(page, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise FileError(f"{path} cannot be written: {error.strerror or error}") from None
+    write_whole(path, page)
     _say(f"{path} written")
 
 
@@ -697,7 +696,7 @@ def _figures(metrics: dict[str, Any]) -> dict[str, str]:
         return {}
 
 
-for _command in (train, compare, agreement, prevalence):
+for _command in (train, suggest, compare, agreement, prevalence):
     app.command()(_command)
 
 

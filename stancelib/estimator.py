@@ -27,6 +27,7 @@ from stancelib.texts import problem, windows
 from stancelib.tokens import Encoder
 
 try:
+    from scipy.sparse import issparse
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -120,8 +121,8 @@ class StanceEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             ModelError: there is no model ``base``.
             MissingExtraError: torch is not installed.
         """
+        labels: NDArray[Any] = validate_data(self, X="no_validation", y=y)  # first, for it forgets names of columns
         texts = self._texts(X, reset=True)
-        labels: NDArray[Any] = validate_data(self, X="no_validation", y=y)
         check_consistent_length(texts, labels)
         check_classification_targets(labels)
         self.classes_ = np.unique(labels)
@@ -152,7 +153,7 @@ class StanceEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         texts = self._texts(X, reset=False)
         found: NDArray[np.float64]
         if self.head_ is not None:
-            found = self.head_.predict_proba(self._features(texts)).astype(np.float64)
+            found = self.head_.predict_proba(self._features(texts))
             return found
         model = _classifier(self.base_, self.device)
         self._check_same(model.checkpoint.sha256())
@@ -198,10 +199,11 @@ class StanceEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.base_ = str(Path(written).resolve())
         self.base_sha256_ = _classifier(self.base_, self.device).checkpoint.sha256()
 
-    def _features(self, texts: list[str]) -> NDArray[np.float32]:
+    def _features(self, texts: list[str]) -> NDArray[np.float64]:
         features = features_of(self.base_, self.device)
         self._check_same(features.sha256)
-        return features(texts)
+        # In single precision, a weight of two and a row given twice would differ in the seventh digit.
+        return features(texts).astype(np.float64)
 
     def _check_same(self, sha256: str) -> None:
         if sha256 != self.base_sha256_:
@@ -215,14 +217,11 @@ class StanceEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             for name in ("n_features_in_", "feature_names_in_"):
                 if hasattr(self, name):
                     delattr(self, name)
+        if issparse(X):
+            raise InputError("X is a sparse matrix; give the texts themselves, with no vectorizer before this")
         if getattr(X, "ndim", 1) == 2:
             validate_data(self, X=X, reset=reset, skip_check_array=True)
-            if X.shape[1] != 1:
-                raise InputError(
-                    f"X has {X.shape[1]} columns; give the one that holds the text, or pick it in a pipeline with a "
-                    "ColumnTransformer"
-                )
-            X = X.iloc[:, 0] if hasattr(X, "iloc") else np.asarray(X)[:, 0]
+            X = self._column(X)
         texts = [text for window in windows(X, WINDOW) for text in window]
         found = [f"X[{index}] is {wrong}" for index, text in enumerate(texts) if (wrong := problem(text))]
         if found:
@@ -231,6 +230,20 @@ class StanceEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         if not texts:
             raise InputError("X holds no texts: 0 samples, a minimum of 1 is required")
         return texts
+
+    def _column(self, X: Any) -> Any:
+        """The one column of ``X``, which has two dimensions."""
+        if X.shape[1] == 0:
+            raise InputError(
+                f"X has no column: 0 feature(s) (shape={tuple(X.shape)}) while a minimum of 1 is required; give the "
+                "one that holds the text"
+            )
+        if X.shape[1] > 1:
+            raise InputError(
+                f"X has {X.shape[1]} columns; give the one that holds the text, or pick it in a pipeline with a "
+                "ColumnTransformer"
+            )
+        return X.iloc[:, 0] if hasattr(X, "iloc") else np.asarray(X)[:, 0]
 
 
 class Features:

@@ -12,8 +12,8 @@ import typer
 from stancelib.data import LabelledData, LeftOut, read_labelled
 from stancelib.errors import FileError
 from stancelib.sheets import Sheet, check_target
-from stancelib.suggest import check_sheet, read_sheet
-from stancelib.suggest import suggest as choose
+from stancelib.suggestion import check_sheet, read_sheet
+from stancelib.suggestion import suggest as choose
 from stancelib.tables import format_of, open_table
 
 SHOWN = 10  # rows that can't be used

@@ -218,8 +218,12 @@ def _semantic_vectors(texts: list[str], seed: int) -> NDArray[np.float64]:
 
     # Words of one letter and signs count too: a text may have no others.
     weighted = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]").fit_transform(texts)
-    size = min(_DIRECTIONS, 1 + len(texts) // 4, weighted.shape[1])
-    vectors: NDArray[np.float64] = normalize(TruncatedSVD(size, random_state=seed).fit_transform(weighted))
+    size = min(_DIRECTIONS, *weighted.shape)
+    # Of so few texts, or words, there are no directions to leave out.
+    reduced = (
+        weighted.toarray() if size < _DIRECTIONS else TruncatedSVD(size, random_state=seed).fit_transform(weighted)
+    )
+    vectors: NDArray[np.float64] = normalize(reduced)
     return vectors
 
 
