@@ -26,6 +26,7 @@ from stancelib.checkpoint import Checkpoint, shipped
 from stancelib.classifier import WINDOW, StanceClassifier
 from stancelib.commands.agreement import agreement
 from stancelib.commands.compare import compare
+from stancelib.commands.evaluate import evaluate
 from stancelib.commands.prevalence import prevalence
 from stancelib.commands.suggest import suggest
 from stancelib.commands.train import train
@@ -696,7 +697,7 @@ def _figures(metrics: dict[str, Any]) -> dict[str, str]:
         return {}
 
 
-for _command in (train, suggest, compare, agreement, prevalence):
+for _command in (train, suggest, evaluate, compare, agreement, prevalence):
     app.command()(_command)
 
 
