@@ -11,6 +11,7 @@ import itertools
 import math
 import os
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from stancelib.texts import problem
 # Looked for, in this order, when no label column is named.
 LABEL_COLUMNS = ("label", "stance", "code", "class")
 WORKBOOKS = (".xlsx", ".xlsm")
+_MOST_UNPACKED = 1 << 30  # bytes
 # File name or key -> the split that it is; other names are kept as they are.
 SPLITS = {
     "train": "train",
@@ -362,13 +364,27 @@ def _open_file(path: Path, columns: _Columns) -> _Opened:
     return _Opened(str(path), table.text_column, rows, FileError)
 
 
+def _check_unpacked(path: Path) -> None:
+    # A workbook is a zip archive, and a small one can be packed so that it fills any memory.
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > _MOST_UNPACKED:
+        raise FileError(
+            f"{path} unpacks to {unpacked:,} bytes, more than the {_MOST_UNPACKED:,} that a workbook may; save its "
+            "sheet as CSV (UTF-8)"
+        )
+
+
 def _open_workbook(path: Path, columns: _Columns) -> _Opened:
     try:
         import openpyxl
     except ImportError:
         raise MissingExtraError(f"{path}: Excel", "openpyxl", "excel") from None
     try:
+        _check_unpacked(path)
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except FileError:
+        raise
     except FileNotFoundError:
         raise FileError(f"{path}: no such file") from None
     except OSError as error:

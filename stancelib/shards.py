@@ -136,7 +136,7 @@ def predict_file(
     if rows_in_shard < 1:
         raise ValueError(f"rows_in_shard={rows_in_shard} must be 1 or more")
     before = _fingerprint(source)
-    table = open_table(source, text_column, input_format)
+    table = open_table(source, text_column, input_format, watch=False)
     read_as = input_format or format_of(source) or "lines"
     kind = output_format or ("jsonl" if read_as == "lines" else read_as)
     asked = {
@@ -158,7 +158,7 @@ def predict_file(
         run = _Run(classifier, table, folder, manifest, progress)
         if not manifest.complete:
             if manifest.rows:
-                run.table = open_table(source, text_column, input_format, skip=manifest.rows)
+                run.table = open_table(source, text_column, input_format, skip=manifest.rows, watch=False)
             try:
                 run.fill(lambda: _check_unchanged(source, before, folder, manifest.rows))
             finally:
@@ -219,7 +219,7 @@ class _Run:
         self.started = self.share_before = 0.0
 
     def fill(self, check: Callable[[], None]) -> None:
-        """Write the shards that lack; ``check`` is called before each is declared finished."""
+        """Write the shards that lack; ``check``, which raises if the input changed, comes before each is finished."""
         try:
             first = next(self.table.rows, None)
             self.started, self.share_before = time.monotonic(), self._share()
@@ -238,6 +238,7 @@ class _Run:
         except _ChangedError:
             raise
         except (FileError, ModelError) as error:
+            check()  # a change of the input is the cause of whatever came of it
             raise type(error)(
                 f"{error}. {self.manifest.rows:,} rows are finished in {self.folder}; when the cause is mended, the "
                 "same command goes on from there"
@@ -246,7 +247,6 @@ class _Run:
     def _write(self, name: str, rows: Iterator[Row]) -> _Shard:
         settings = self.manifest.settings
         checkpoint = self.classifier.checkpoint
-        guard: dict[str, Any] = {"raw": True} if settings["raw"] else {}
         with _writing(self.folder):
             (self.folder / _UNFINISHED).mkdir(exist_ok=True)
         path = self.folder / _UNFINISHED / name
@@ -260,7 +260,7 @@ class _Run:
             schema=self._schema(),
             labels=self.classifier.labels,
             holders=checkpoint.has_holders,
-            **guard,
+            raw=settings["raw"],
         )
         known: dict[str, Prediction] = {}  # of this shard alone, so that its bytes do not depend on the others
         with writer:

@@ -1,7 +1,7 @@
 """Tables written row by row: CSV and TSV, JSON Lines, Parquet.
 
 A file is written to ``NAME.part``, which becomes ``NAME`` when all is written; when the run is broken off, everything
-so far stays in ``NAME.part``.
+so far stays in ``NAME.part``. A second run with the same ``NAME`` is refused while the first one writes.
 
 What begins like a formula is text to us and a command to a spreadsheet ("=HYPERLINK(…)"), so text cells of CSV and TSV
 that do are written with a ``'`` before them, as OWASP advises (CSV injection,
@@ -15,7 +15,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -24,10 +24,15 @@ from typing import IO, Any
 from stancelib.errors import FileError
 from stancelib.tables import Format, pyarrow_parquet
 
-# What spreadsheets take for a formula: tab, line feed or carriage return first, or one of =+-@ (in the wide forms of
-# East Asian text too), perhaps after characters that do not show. Quotes before it, so that a guarded text can be told
-# from one that came with a quote.
-_FORMULA = re.compile("'*(?:[\t\r\n]|[\\s\0\ufeff]*[-=+@－＝＋＠])")
+try:
+    import fcntl
+except ImportError:  # Windows; there, only a run that began earlier without --overwrite is noticed
+    fcntl = None  # type: ignore[assignment]
+
+# What spreadsheets take for a formula: tab, line feed, carriage return or one of =+-@ (in the wide forms of East Asian
+# text too), first or after characters that do not show. Quotes before it, so that a guarded text can be told from one
+# that came with a quote.
+_FORMULA = re.compile("'*[\\s\0\ufeff]*[-\t\r\n=+@－＝＋＠]")
 # Digits alone do no harm, and a column of numbers must stay one.
 _NUMBER = re.compile(r"[-+]?\.?[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?%?")
 
@@ -72,20 +77,27 @@ class Sheet(AbstractContextManager["Sheet"]):
         if isinstance(target, Path):
             self.part = target.with_name(target.name + ".part")
             check_target(target, overwrite)
+            self._claim = _claimed(self.part, overwrite)
         elif kind == "parquet":
             raise FileError("Parquet can't be written to a pipe; name a file with --output")
         self._rows: _Lines | _Parquet
-        with self._writing():
-            if kind == "parquet":
-                self._rows = _Parquet(self.part, columns, types, schema)
-            else:
-                # Bytes of the input that are no UTF-8 go out as they came in.
-                stream = (
-                    self.part.open("w", encoding="utf-8", errors="surrogateescape", newline="")
-                    if isinstance(target, Path)
-                    else target
-                )
-                self._rows = _Lines(stream, kind, columns, raw)
+        try:
+            with self._writing():
+                if kind == "parquet":
+                    self._rows = _Parquet(self.part, columns, types, schema)
+                else:
+                    # Bytes of the input that are no UTF-8 go out as they came in.
+                    stream = (
+                        self.part.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+                        if isinstance(target, Path)
+                        else target
+                    )
+                    self._rows = _Lines(stream, kind, columns, raw)
+        except BaseException:
+            if self.target is not None:  # nothing was written, so nothing need stay
+                self._claim.close()
+                self.part.unlink(missing_ok=True)
+            raise
 
     def write(self, cells: Mapping[str, Any]) -> None:
         """Write a row.
@@ -107,12 +119,14 @@ class Sheet(AbstractContextManager["Sheet"]):
             with self._writing():
                 self._rows.close()
                 sync(self.part)
+            if kind is None:
+                with self._writing():
+                    self.part.replace(self.target)
         except FileError:
             if kind is None:  # else it is most likely the same again, and ``error`` came first
                 raise
-        if kind is None:
-            with self._writing():
-                self.part.replace(self.target)
+        finally:
+            self._claim.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -142,12 +156,61 @@ def _encodable(value: Any) -> Any:
 
 
 def check_target(target: Path, overwrite: bool) -> None:
-    """Raise `FileError` if ``target``, or its ``.part``, is there and may not be replaced."""
+    """Raise `FileError` if ``target``, or its ``.part``, is there and may not be replaced, or can't be written."""
     if target.is_dir():
         raise FileError(f"{target} is a folder; name a file")
+    if not target.parent.is_dir():
+        raise FileError(f"{target} cannot be written: {target.parent} is no folder; make it first")
+    if not os.access(target.parent, os.W_OK):
+        raise FileError(f"{target} cannot be written: nothing may be written to the folder {target.parent}")
     for path in (target, target.with_name(target.name + ".part")):
         if path.exists() and not overwrite:
             raise FileError(f"{path} exists already; choose another name, or pass --overwrite")
+
+
+def _claimed(part: Path, overwrite: bool) -> IO[bytes]:
+    """``part``, open and locked. The operating system drops the lock of a process that dies, however it dies."""
+    try:
+        file = part.open("ab" if overwrite else "xb")
+    except FileExistsError:  # since `check_target` looked
+        raise _in_use(part) from None
+    except OSError as error:
+        raise FileError(f"{part} cannot be written: {error.strerror or error}") from None
+    if fcntl is None:
+        file.close()  # Windows renames no file that is open
+    else:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            there = part.exists() and os.path.samestat(part.stat(), os.fstat(file.fileno()))
+        except BlockingIOError:
+            there = False
+        except OSError:  # a network drive without locks
+            there = True
+        if not there:  # it is another's, or was, and has just become the finished file
+            file.close()
+            raise _in_use(part)
+    return file
+
+
+def _in_use(part: Path) -> FileError:
+    return FileError(f"another run is writing to {part}; choose another name, or wait until it is done")
+
+
+def write_whole(target: Path, text: str) -> None:
+    """Write ``text`` to ``target``, which holds all of it or what it held before.
+
+    Raises:
+        FileError: it can't be written.
+    """
+    part = target.with_name(target.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8", errors="replace")
+        sync(part)
+        part.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise FileError(f"{target} cannot be written: {error.strerror or error}") from None
 
 
 def sync(path: Path) -> None:

@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,11 +69,16 @@ def format_of(path: str | os.PathLike[str]) -> Format | None:
 
 
 def open_table(
-    path: str | os.PathLike[str], text_column: str | None = None, kind: Format | None = None, skip: int = 0
+    path: str | os.PathLike[str],
+    text_column: str | None = None,
+    kind: Format | None = None,
+    skip: int = 0,
+    watch: bool = True,
 ) -> Table:
     """Open a file of texts; its format is ``kind``, or what its name ends in, or text lines.
 
-    The first ``skip`` rows are passed over, which in Parquet costs next to nothing.
+    The first ``skip`` rows are passed over, which in Parquet costs next to nothing. Unless ``watch`` is False, an error
+    comes after the last row if the file was changed meanwhile.
 
     Raises:
         FileError: it is not there, a folder, empty, in another encoding, or has no such column (the message lists
@@ -84,11 +90,14 @@ def open_table(
         raise FileError(f"{path} is a folder; give a file")
     kind = kind or format_of(path) or "lines"
     try:
-        if path.stat().st_size == 0:
+        state = _state(path)
+        size = path.stat().st_size if state else None
+        if size == 0:
             raise FileError(f"{path} is empty")
         if kind == "parquet":
-            return _open_parquet(path, text_column, skip)
-        table = read_table(path.open("rb"), str(path), kind, text_column, path.stat().st_size)
+            table, skip = _open_parquet(path, text_column, skip), 0
+        else:
+            table = read_table(path.open("rb"), str(path), kind, text_column, size)
     except FileError:
         raise
     except FileNotFoundError:
@@ -96,7 +105,29 @@ def open_table(
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
     table.rows = itertools.islice(table.rows, skip, None)
+    if watch:
+        table.rows = _unchanged(table.rows, path, state)
     return table
+
+
+def _unchanged(rows: Iterator[Row], path: Path, before: tuple[int, ...]) -> Iterator[Row]:
+    yield from rows
+    try:
+        same = _state(path) == before
+    except OSError:
+        same = False
+    if not same:
+        raise FileError(f"{path} changed while it was read, so its rows may be of two states; run this again")
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What differs when another file is at ``path``, or something was written to it; empty for a pipe, which has none.
+
+    Raises:
+        OSError: nothing is there.
+    """
+    found = path.stat()
+    return (found.st_ino, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else ()
 
 
 def read_table(

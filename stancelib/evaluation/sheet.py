@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stancelib.sheets import guarded
+
 
 def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows of the same columns as CSV, the first line names them; ``""`` without rows. None is an empty cell."""
@@ -23,4 +25,4 @@ def _inert(value: Any) -> Any:
     """A text that a spreadsheet would take for a formula gets an apostrophe before it, as OWASP advises."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return guarded(value) if isinstance(value, str) else value
