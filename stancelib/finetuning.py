@@ -156,6 +156,7 @@ def finetune(
     say(f"the data\n{report}")
     _stop_at(report, strict)
     splits, left_out = checks.usable(splits, report)
+    start = _Start.of(base, splits["train"])  # of a label, no row may be left
     _check_splits(splits, start.labels)
     data = splits["train"]
     if "validation" in splits:
@@ -623,6 +624,8 @@ def _folds(data: LabelledData, parts: int, seed: int) -> list[tuple[list[int], l
 
 def _check_splits(splits: dict[str, LabelledData], labels: Sequence[str]) -> None:
     data = splits["train"]
+    if not len(data):
+        raise InputError(f"{data.name}: no row is left to train on; all of them also stand in splits that are held out")
     if len(set(data.labels)) < 2:
         raise InputError(f"{data.name}: all rows have the label {data.labels[0]!r}; there is nothing to tell apart")
     for name, split in splits.items():
