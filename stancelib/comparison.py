@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stancelib.errors import InputError, MissingExtraError
+from stancelib.evaluation.bootstrap import PERCENTILES, RESAMPLES, SEED
+from stancelib.evaluation.metrics import macro_f1_of_sums
 
 SIGNIFICANT = 0.05
-PERCENTILES = (2.5, 97.5)
 SHOWN = 10
 Array = NDArray[np.float64]
 
@@ -65,14 +66,14 @@ class Comparison:
         if not self.disagreements:
             return f"{a} and {b} say the same of all {self.n} rows."
         f1 = self.macro_f1_difference
-        by_f1 = _sign(f1.low) if _sign(f1.low) == _sign(f1.high) else 0
+        by_f1 = _ahead(f1, self.groups or self.n)
         if self.groups is None:
             ahead = self.mcnemar.only_b_right - self.mcnemar.only_a_right
             by_accuracy = _sign(ahead) if self.mcnemar.p_value < SIGNIFICANT else 0
             test, judge = f"McNemar {_p(self.mcnemar.p_value)}, n = {self.n}", "McNemar's test"
         else:
             accuracy = self.accuracy_difference
-            by_accuracy = _sign(accuracy.low) if _sign(accuracy.low) == _sign(accuracy.high) else 0
+            by_accuracy = _ahead(accuracy, self.groups)
             test = f"{_points(accuracy)} of accuracy, n = {self.n} in {self.groups} groups"
             judge = "the interval of accuracy"
         difference = f"B - A is {_points(f1)} of macro-F1, {test}".replace("B - A", f"{b} - {a}", 1)
@@ -134,8 +135,8 @@ def compare(
     *,
     names: tuple[str, str] = ("A", "B"),
     groups: Sequence[Any] | None = None,
-    resamples: int = 2000,
-    seed: int = 1,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
 ) -> Comparison:
     """Compare two sets of predictions with the true labels of the same rows.
 
@@ -236,18 +237,22 @@ def _measures(sums: Array) -> Array:
     true, of_a, of_b, hit_a, hit_b = np.moveaxis(sums.reshape(len(sums), 5, -1), 1, 0)
     n = true.sum(axis=1)
     accuracy_a, accuracy_b = hit_a.sum(axis=1) / n, hit_b.sum(axis=1) / n
-    f1_a, f1_b = _macro_f1(true, of_a, hit_a), _macro_f1(true, of_b, hit_b)
+    f1_a, f1_b = macro_f1_of_sums(true, of_a, hit_a), macro_f1_of_sums(true, of_b, hit_b)
     return np.stack([accuracy_a, accuracy_b, f1_a, f1_b, accuracy_b - accuracy_a, f1_b - f1_a], axis=1)
-
-
-def _macro_f1(true: Array, found: Array, hits: Array) -> Array:
-    both = true + found
-    scores: Array = (2 * hits / np.maximum(both, 1)).sum(axis=1) / (both > 0).sum(axis=1)
-    return scores
 
 
 def _sign(number: float) -> int:
     return (number > 1e-12) - (number < -1e-12)
+
+
+def _ahead(difference: Estimate, units: int) -> int:
+    """The sign of a difference by its interval, 0 if that holds 0.
+
+    Where all units show the same difference, resamples do not vary: then by the sign test over the units.
+    """
+    if difference.high - difference.low < 1e-12:
+        return _sign(difference.value) if 2.0 ** (1 - units) < SIGNIFICANT else 0
+    return _sign(difference.low) if _sign(difference.low) == _sign(difference.high) else 0
 
 
 def _p(value: float) -> str:

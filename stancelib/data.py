@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from stancelib.errors import FileError, InputError, MissingExtraError
 from stancelib.labels import LABELS
 from stancelib.sheets import Sheet
-from stancelib.tables import TEXT_COLUMNS, format_of, open_table
+from stancelib.tables import TEXT_COLUMNS, Row, Table, format_of, open_table
 from stancelib.texts import problem
 
 # Looked for, in this order, when no label column is named.
@@ -375,7 +375,51 @@ def _check_unpacked(path: Path) -> None:
         )
 
 
+def open_rows(path: str | os.PathLike[str], text_column: str | None = None) -> Table:
+    """`stancelib.tables.open_table`, and of workbooks the first sheet that has the column, or a column of texts.
+
+    Raises:
+        FileError, MissingExtraError: see `open_table`; a workbook without openpyxl.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in WORKBOOKS or path.is_dir():
+        return open_table(path, text_column)
+    problems = []
+    # A lone column is one of texts, but hardly where another sheet has several.
+    for name, header, rows in sorted(_sheets(path), key=lambda sheet: len(sheet[1]) == 1):
+        try:
+            column = _sheet_text_column(name, header, text_column)
+        except FileError as error:
+            problems.append(str(error))
+            continue
+        found = (Row(number, cells, cells[column], problem(cells[column])) for number, cells in rows)
+        return Table(name, header, column, found, unit="row")
+    raise FileError("; ".join(problems))
+
+
+def _sheet_text_column(name: str, header: Sequence[str], asked: str | None) -> str:
+    opened = _Opened(name, "", [], FileError)
+    _check_twice(opened, header)
+    return _text_column(opened, header, asked)
+
+
 def _open_workbook(path: Path, columns: _Columns) -> _Opened:
+    problems = []
+    for name, header, rows in _sheets(path):
+        opened = _Opened(name, "", [], FileError)
+        try:
+            opened.text_column = _sheet_text_column(name, header, columns.text)
+            _label_column(opened, header, columns)
+        except FileError as error:
+            problems.append(str(error))
+            continue
+        opened.rows = [_cells_row(opened, f"{name}, row {number}", cells) for number, cells in rows]
+        return opened
+    raise FileError("; ".join(problems))
+
+
+def _sheets(path: Path) -> Iterator[tuple[str, list[str], list[tuple[int, dict[str, Any]]]]]:
+    """Of each sheet that is not empty: what to call it, the names of its columns, and its rows with their numbers."""
     try:
         import openpyxl
     except ImportError:
@@ -400,24 +444,16 @@ def _open_workbook(path: Path, columns: _Columns) -> _Opened:
     sheets = {title: rows for title, rows in sheets.items() if rows}
     if not sheets:
         raise FileError(f"{path} holds no rows")
-    problems = []
     for title, numbered in sheets.items():
-        name = str(path) if len(sheets) == 1 else f"{path}, sheet {title!r}"
         header = [("" if cell is None else str(cell)).strip() for cell in numbered[0][1]]
-        opened = _Opened(name, "", [], FileError)
-        try:
-            _check_twice(opened, [column for column in header if column])
-            opened.text_column = _text_column(opened, [column for column in header if column], columns.text)
-            _label_column(opened, [column for column in header if column], columns)
-        except FileError as error:
-            problems.append(str(error))
-            continue
-        opened.rows = [
-            _cells_row(opened, f"{name}, row {number}", {c: v for c, v in zip(header, cells, strict=False) if c})
-            for number, cells in numbered[1:]
-        ]
-        return opened
-    raise FileError("; ".join(problems))
+        yield (
+            str(path) if len(sheets) == 1 else f"{path}, sheet {title!r}",
+            [column for column in header if column],
+            [
+                (number, {column: cell for column, cell in zip(header, cells, strict=False) if column})
+                for number, cells in numbered[1:]
+            ],
+        )
 
 
 def _sheet_rows(sheet: Any) -> list[tuple[int, tuple[Any, ...]]]:

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 
 from stancelib.data import label_order
 from stancelib.errors import InputError
+from stancelib.evaluation.bootstrap import PERCENTILES, RESAMPLES, SEED
+from stancelib.evaluation.metrics import Codes, Floats
 
 RELIABLE, TENTATIVE = 0.8, 0.667
-PERCENTILES = (2.5, 97.5)
 SHOWN = 40  # characters of a category
 # More are no categories but texts, and would fill the memory.
 MAX_CATEGORIES = 500
 _CELLS = 4_000_000  # of the resamples × units weighed at a time
-Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,9 @@ class Agreement:
         return "\n".join([*lines, "", self.conclusion])
 
 
-def agreement(codings: Mapping[str, Sequence[str | None]], *, resamples: int = 2000, seed: int = 1) -> Agreement:
+def agreement(
+    codings: Mapping[str, Sequence[str | None]], *, resamples: int = RESAMPLES, seed: int = SEED
+) -> Agreement:
     """Measure the agreement of coders of the same units, on nominal categories.
 
     - Krippendorff's alpha (2004, Content Analysis): of all units coded by two coders or more.

@@ -2,9 +2,11 @@
 
 import json
 import sys
+from math import comb
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pytest
 import typer
 from hypothesis import given, settings
@@ -80,6 +82,21 @@ def test_mcnemar_by_hand():
     m = compare(gold, a, b).mcnemar
     assert (m.both_right, m.only_a_right, m.only_b_right, m.both_wrong) == (2, 1, 7, 2)
     assert m.p_value == pytest.approx(18 / 256)
+
+
+@given(ROWS)
+@settings(deadline=None)
+def test_mcnemar_is_twice_the_binomial_tail(rows):
+    m = compare(*map(list, zip(*rows, strict=True)), resamples=1).mcnemar
+    n = m.only_a_right + m.only_b_right
+    tail = sum(comb(n, k) for k in range(min(m.only_a_right, m.only_b_right) + 1)) / 2**n
+    assert m.p_value == pytest.approx(min(1, 2 * tail))
+
+
+def test_a_difference_that_all_rows_show_is_judged_by_how_many_they_are():
+    for n, told in ((1, "do not tell"), (5, "do not tell"), (6, "B is right more often")):
+        for groups in (None, list(range(n)))[: min(n, 2)]:
+            assert told in compare(["x"] * n, ["y"] * n, ["x"] * n, groups=groups).conclusion, (n, groups)
 
 
 def test_conclusions():
@@ -194,6 +211,32 @@ def test_command_with_a_model(data):
     result = run(next(iter(shipped())), "theirs", data, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["n"] == 3
+
+
+def test_command_with_a_workbook(data, tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["notes"])
+    sheet = book.create_sheet("coded")
+    for line in data.read_text().splitlines():
+        sheet.append([cell or None for cell in line.split(",")])
+    book.save(tmp_path / "data.xlsx")
+    result = run("theirs", "ours", tmp_path / "data.xlsx", "--json")
+    assert result.exit_code == 0, result.output
+    found, expected = (json.loads(out) for out in (result.stdout, run("theirs", "ours", data, "--json").stdout))
+    assert found["accuracy"] == expected["accuracy"]
+    assert [each["row"] for each in found["left_out"]] == [4, 5]
+    assert "sheet 'coded'" in result.stderr
+
+
+def test_command_tells_of_labels_that_no_row_has(data):
+    text = data.read_text().replace("support,support,support", "support,pro,support")
+    data.write_text(text)
+    assert "theirs has labels that no row has: 'pro' (1)" in run("theirs", "ours", data).stderr
+
+
+def test_command_names_the_file_of_what_can_not_be_compared(data):
+    data.write_text("text,label,p,q,g\nA text.,x,x,y,1\n")
+    assert str(run("p", "q", data, "--group-column", "g").exception).startswith(f"{data}: all rows are of one group")
 
 
 def test_command_errors(data, tmp_path):

@@ -1,4 +1,4 @@
-"""The figures are scikit-learn's and those of `training.evaluate`; the intervals cover what they should."""
+"""The figures are scikit-learn's, or those of the plain formula; the intervals cover what they should."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from stancelib.evaluation import bootstrap, metrics
-from training import evaluate as training
 
 
 @st.composite
@@ -51,7 +50,7 @@ def test_figures_of_labels_are_those_of_scikit_learn(rows: tuple[np.ndarray, np.
 
 @given(labelled())
 @settings(max_examples=60)
-def test_figures_of_probabilities_are_those_of_scikit_learn_and_training(
+def test_figures_of_probabilities_are_those_of_scikit_learn_and_of_the_formulas(
     rows: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     gold, found, probabilities = rows
@@ -62,16 +61,23 @@ def test_figures_of_probabilities_are_those_of_scikit_learn_and_training(
     assert metrics.brier_scores(gold, probabilities).mean() == pytest.approx(
         sk.brier_score_loss(gold, probabilities, labels=range(3), scale_by_half=False)
     )
-    assert metrics.calibration_error(confidence, right) == pytest.approx(
-        training.calibration_error(gold, probabilities), abs=1e-9
-    )
-    ranked = right[metrics.by_confidence(confidence)]
+    bins = [b for b in np.array_split(np.argsort(confidence, kind="stable"), 15) if len(b)]
+    error = sum(len(b) / len(gold) * abs(confidence[b].mean() - right[b].mean()) for b in bins)
+    assert metrics.calibration_error(confidence, right) == pytest.approx(error, abs=1e-9)
+    surest = sorted(range(len(gold)), key=lambda row: -confidence[row])  # stable, too
     for coverage in (0.1, 0.8, 1.0):
-        assert metrics.selective_accuracy(ranked, coverage) == training.selective_accuracy(
-            gold, probabilities, coverage
-        )
-    confusion = metrics.confusion_matrix(gold, found, 3)
-    assert metrics.macro_f1(confusion) == pytest.approx(float(training.macro_f1(gold, found)))
+        kept = surest[: max(1, round(coverage * len(gold)))]
+        ranked = right[metrics.by_confidence(confidence)]
+        assert metrics.selective_accuracy(ranked, coverage) == pytest.approx(np.mean([right[row] for row in kept]))
+
+
+@given(labelled())
+@settings(max_examples=30)
+def test_semeval_is_the_mean_of_two_f1_of_scikit_learn(rows: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    gold, found, _ = rows
+    figure = metrics.semeval_f1(metrics.confusion_matrix(gold, found, 3), ["support", "oppose", "neutral"])
+    each = sk.f1_score(gold, found, labels=[0, 1], average=None, zero_division=np.nan)
+    assert figure == pytest.approx(each.mean(), nan_ok=True)
 
 
 def test_semeval_counts_the_third_label_through_its_errors() -> None:

@@ -88,13 +88,13 @@ def test_column_of_predictions(measured: Evaluation) -> None:
 
 
 def test_model_and_its_own_predictions_agree(clf: StanceClassifier, tmp_path: Path) -> None:
-    rows = [{"text": row["text"], "label": row["label"]} for row in coded(60)]
+    rows = [{"text": row["text"], "label": row["label"]} for row in coded(24)]
     done: list[int] = []
     by_model = evaluate(clf, rows, resamples=100, progress=done.append)
     answers = clf.predict([row["text"] for row in rows])
     by_predictions = evaluate(answers, rows, resamples=100)
     by_array = evaluate(clf.predict_proba([row["text"] for row in rows]), rows, resamples=100)
-    assert done == [60]
+    assert done == [24]
     assert by_model.model == clf.checkpoint.name
     for other in (by_predictions, by_array):
         assert {k: f.value for k, f in other.figures.items()} == pytest.approx(
@@ -179,6 +179,27 @@ def test_what_does_not_fit_is_told(change: dict[str, Any], options: dict[str, An
     rows[0] |= change
     with pytest.raises(InputError, match=message):
         evaluate(options.pop("model", None), rows, **options)
+
+
+def test_a_column_of_texts_is_no_column_of_labels() -> None:
+    with pytest.raises(InputError, match="more than 100 can't be measured: is a column of labels one of texts"):
+        evaluate(None, coded(probabilities=False), prediction_column="text", resamples=100)
+
+
+def test_labels_of_one_side_are_told() -> None:
+    rows = coded(60, probabilities=False)
+    rows[0]["label"], rows[1]["stance"] = "unknown", "Pro"
+    (note,) = (n for n in evaluate(None, rows, prediction_column="stance", resamples=100).notes if "Macro" in n)
+    assert "in the data, never found: 'unknown' (1); found, never in the data: 'Pro' (1)" in note
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_row_or_two_give_figures_and_a_report_without_intervals(n: int, tmp_path: Path) -> None:
+    rows = [{**row, "label": row["stance"]} for row in coded(n)]
+    found = evaluate(None, rows, prediction_column="stance", group_column="speech", slice_by=["year"], resamples=100)
+    assert (found.n, found.figures["accuracy"].value, found.figures["accuracy"].low) == (n, 1, None)
+    assert f"{n} row{'s' * (n > 1)} in 1 group\n" in str(found)
+    found.save_report(tmp_path / "report")
 
 
 def test_labels_that_the_model_can_not_give_are_told_before_it_runs(clf: StanceClassifier) -> None:

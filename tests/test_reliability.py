@@ -9,6 +9,7 @@ from typing import Any
 
 import krippendorff
 import numpy as np
+import openpyxl
 import pytest
 import typer
 from click.testing import Result
@@ -342,6 +343,20 @@ def test_command_with_json_lines(tmp_path: Path):
     found = json.loads(result.stdout)
     assert (found["n"], found["left_out"], found["alpha"]["value"]) == (2, 2, 1)
     assert "line 5: left out: not JSON" in result.stderr
+
+
+def test_command_with_a_workbook(tmp_path: Path):
+    book = openpyxl.Workbook()
+    for row in (["a", "b"], [1, "1"], [2, 2.0], [None, 3], [4, 5]):
+        book.active.append(row)
+    book.save(tmp_path / "coded.xlsx")
+    found = json.loads(run(tmp_path / "coded.xlsx", "--coders", "a,b", "--json").stdout)
+    assert (found["n"], found["left_out"], found["percent_agreement"]["value"]) == (3, 1, pytest.approx(2 / 3))
+
+
+def test_command_names_the_file_of_too_few_units(tmp_path: Path):
+    path = write(tmp_path / "coded.csv", [["anna", "ben"], ["x", "x"]])
+    assert f"{path}: 1 of 1 units" in str(run(path, "--coders", "anna,ben").exception)
 
 
 @pytest.mark.parametrize(

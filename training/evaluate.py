@@ -28,14 +28,13 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 from sklearn.pipeline import make_pipeline
 
 import stancelib
+from stancelib.evaluation import metrics
+from stancelib.evaluation.bootstrap import RESAMPLES, SEED
 from stancelib.labels import LABELS
 from training import behaviour, card, corpus, documents, plots
 from training.evaluate_holders import document_scores, span_scores
 
-RESAMPLES = 2000
-SEED = 1
 CONFIDENCE = 0.95
-CALIBRATION_BINS = 15
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 Indices = NDArray[np.int64]
@@ -72,16 +71,15 @@ def bootstrap_interval(statistic: Callable[..., Any], gold: Indices, found: Indi
 
 
 def calibration_error(gold: Indices, probabilities: NDArray[np.float32]) -> float:
-    """Expected calibration error over 15 bins of equal mass (Naeini et al. 2015, Nixon et al. 2019)."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == gold
-    bins = np.array_split(np.argsort(confidence, kind="stable"), CALIBRATION_BINS)
-    return float(sum(len(b) * abs(confidence[b].mean() - right[b].mean()) for b in bins if len(b)) / len(gold))
+    """Expected calibration error, see `stancelib.evaluation.metrics.calibration_error`."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    return metrics.calibration_error(confidence, probabilities.argmax(axis=1) == gold)
 
 
 def selective_accuracy(gold: Indices, probabilities: NDArray[np.float32], coverage: float = 0.8) -> float:
     """Share of the most confident ``coverage`` of the sentences that is right (El-Yaniv & Wiener 2010)."""
-    kept = np.argsort(-probabilities.max(axis=1), kind="stable")[: max(1, round(coverage * len(gold)))]
-    return float((probabilities[kept].argmax(axis=1) == gold[kept]).mean())
+    order = metrics.by_confidence(probabilities.max(axis=1))
+    return metrics.selective_accuracy(probabilities[order].argmax(axis=1) == gold[order], coverage)
 
 
 def abstention(gold: Indices, probabilities: NDArray[np.float32]) -> list[dict[str, float]]:
@@ -216,9 +214,9 @@ def main(argv: list[str] | None = None) -> None:
     print("\n".join(f"  {name}: {part['rate']:.1%} of {part['n']}" for name, part in suite.items()))
     if arguments.dry_run:
         return
-    plots.reliability(scored, CALIBRATION_BINS, checkpoint.folder / "reliability.png")
+    plots.reliability(scored, checkpoint.folder / "reliability.png")
     plots.risk_coverage(scored, checkpoint.folder / "risk_coverage.png")
-    metrics = {
+    written = {
         "model": {
             "name": checkpoint.name,
             "sha256": sha256,
@@ -230,11 +228,11 @@ def main(argv: list[str] | None = None) -> None:
         "behaviour": suite,
         "abstention": measured[list(measured)[-1]]["abstention"],  # of real sentences, where there are any
     }
-    (checkpoint.folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-    (checkpoint.folder / "README.md").write_text(card.model_card(metrics), encoding="utf-8")
+    (checkpoint.folder / "metrics.json").write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    (checkpoint.folder / "README.md").write_text(card.model_card(written), encoding="utf-8")
     if arguments.readme:
-        card.rewrite_section(arguments.readme, "figures", card.figures_table(metrics))
-        card.rewrite_section(arguments.readme, "holders", card.holders_table(metrics))
+        card.rewrite_section(arguments.readme, "figures", card.figures_table(written))
+        card.rewrite_section(arguments.readme, "holders", card.holders_table(written))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ import typer
 
 from stancelib import reliability
 from stancelib.classifier import StanceClassifier
-from stancelib.errors import FileError
-from stancelib.tables import Row, Table, open_table
+from stancelib.data import open_rows
+from stancelib.errors import FileError, InputError
+from stancelib.tables import Row, Table
 from stancelib.texts import problem
 
 MODEL = "model"  # the coder that is the model, unless a column is called so
@@ -22,7 +23,8 @@ SHOWN = 5  # broken rows
 
 def agreement(
     file: Annotated[
-        Path, typer.Argument(help="A row a unit, a column a coder (.csv, .tsv, .jsonl, .parquet).", show_default=False)
+        Path,
+        typer.Argument(help="A row a unit, a column a coder: .csv, .tsv, .jsonl, .parquet, .xlsx.", show_default=False),
     ],
     coders: Annotated[
         str,
@@ -56,7 +58,7 @@ def agreement(
     names = [name.strip() for name in coders.split(",") if name.strip()]
     if len(set(names)) != len(names) or len(names) < 2:
         raise typer.BadParameter("name two coders or more, each once: --coders anna,ben", param_hint="--coders")
-    table = open_table(file, next(name for name in names if name != MODEL))
+    table = open_rows(file, next(name for name in names if name != MODEL))
     by_model = MODEL in names and MODEL not in table.columns
     missing = [name for name in names if name not in table.columns and not (by_model and name == MODEL)]
     if missing:
@@ -64,7 +66,7 @@ def agreement(
             f"{table.name} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, table.columns))}"
         )
     if by_model:
-        table = open_table(file, text_column)
+        table = open_rows(file, text_column)
     elif model is not None or text_column is not None:
         why = f"{file} has a column {MODEL!r}" if MODEL in names else f"--coders does not name {MODEL!r}"
         raise typer.BadParameter(f"--model and --text-column are for the coder that is the model, but {why}")
@@ -76,7 +78,10 @@ def agreement(
         if people.isdisjoint(codings[MODEL]):
             says, others = (", ".join(sorted(filter(None, codes))[:SHOWN]) for codes in (set(codings[MODEL]), people))
             _say(f"the model and the other coders have no category in common: it says {says}; they say {others}")
-    result = reliability.agreement(codings, seed=seed)
+    try:
+        result = reliability.agreement(codings, seed=seed)
+    except InputError as error:
+        raise InputError(f"{table.name}: {error}") from None
     print(json.dumps(result.to_dict(), ensure_ascii=False, indent=2) if as_json else result)
 
 

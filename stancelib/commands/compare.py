@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +13,10 @@ import typer
 
 from stancelib import comparison
 from stancelib.classifier import StanceClassifier
-from stancelib.errors import FileError, ModelError
+from stancelib.data import open_rows
+from stancelib.errors import FileError, InputError, ModelError
 from stancelib.labels import LABELS
-from stancelib.tables import Table, open_table
+from stancelib.tables import Table
 
 LABEL_COLUMNS = ("label", "stance", "gold")
 SHOWN_LEFT_OUT = 5
@@ -32,7 +34,9 @@ class _Usable:
 def compare(
     a: Annotated[str, typer.Argument(help="A column of predictions, or a model's name, folder or hub id.")],
     b: Annotated[str, typer.Argument(help="The other one.")],
-    data: Annotated[Path, typer.Argument(help="Labelled rows: .csv, .tsv, .jsonl or .parquet.", show_default=False)],
+    data: Annotated[
+        Path, typer.Argument(help="Labelled rows: .csv, .tsv, .jsonl, .parquet or .xlsx.", show_default=False)
+    ],
     text_column: Annotated[
         str | None,
         typer.Option("--text-column", "-c", help="The column that holds the text. [default: text, or the only one]"),
@@ -54,7 +58,7 @@ def compare(
 
     stancelib compare base their_prediction coded.csv --group-column speech
     """
-    table = open_table(data, text_column)
+    table = open_rows(data, text_column)
     label_column = _label_column(table, label_column)
     if group_column is not None:
         _require(table, group_column)
@@ -85,13 +89,17 @@ def compare(
         print(f"stancelib: {table.name}: {count} left out ({shown}{more})", file=sys.stderr)
     if not complete:
         raise FileError(f"{table.name} holds no row with a text, a label and both predictions")
-    result = comparison.compare(
-        [row.gold for row, _, _ in complete],
-        [of_a for _, of_a, _ in complete],
-        [of_b for _, _, of_b in complete],
-        names=(a, b) if a != b else (f"{a} (1)", f"{b} (2)"),
-        groups=None if group_column is None else [row.group for row, _, _ in complete],
-    )
+    _warn_of_other_labels(table, complete, (a, b))
+    try:
+        result = comparison.compare(
+            [row.gold for row, _, _ in complete],
+            [of_a for _, of_a, _ in complete],
+            [of_b for _, _, of_b in complete],
+            names=(a, b) if a != b else (f"{a} (1)", f"{b} (2)"),
+            groups=None if group_column is None else [row.group for row, _, _ in complete],
+        )
+    except InputError as error:
+        raise InputError(f"{table.name}: {error}") from None
     differing = [complete[index] for index in result.disagreements]
     if as_json:
         content = result.to_dict() | {
@@ -111,6 +119,20 @@ def compare(
         # On one line, without what could steer a terminal.
         text = "".join(c if c.isprintable() else " " for c in " ".join(usable.text.split()))
         print(f"{table.unit} {usable.number}: {usable.gold}; {a} {of_a}, {b} {of_b}: {text}")
+
+
+def _warn_of_other_labels(table: Table, rows: list[tuple[_Usable, str, str]], names: tuple[str, str]) -> None:
+    """Tell of labels that one of the two, and not the data, has: they can only be wrong, or are written otherwise."""
+    gold = {row.gold for row, _, _ in rows}
+    for at, name in enumerate(names, 1):
+        only = Counter(str(row[at]) for row in rows if row[at] not in gold)
+        if only:
+            shown = ", ".join(f"{label[:60]!r} ({count:,})" for label, count in only.most_common(5))
+            more = f" and {len(only) - 5} more" if len(only) > 5 else ""
+            print(
+                f"stancelib: {table.name}: {name} has labels that no row has: {shown}{more}; they count as wrong",
+                file=sys.stderr,
+            )
 
 
 def _label_column(table: Table, asked: str | None) -> str:

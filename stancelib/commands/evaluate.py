@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from stancelib.evaluation.report import PAGE, check_folder
+from stancelib.html.markup import plural
 
 
 def evaluate(
@@ -99,7 +100,7 @@ def evaluate(
     if as_json or as_csv or as_latex:
         if found.left_out:
             place, reason = found.left_out[0]
-            _say(f"{len(found.left_out):,} rows left out, the first: {place}: {reason[:200]}")
+            _say(f"{plural(len(found.left_out), 'row')} left out, the first: {place}: {reason[:200]}")
         for note in found.notes:
             _say(note)
     if report is not None:

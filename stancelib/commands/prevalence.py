@@ -15,10 +15,11 @@ import typer
 
 from stancelib import shares
 from stancelib.corpus import period_of
+from stancelib.data import open_rows
 from stancelib.errors import FileError
 from stancelib.labels import LABELS
 from stancelib.prediction import ABSTAINED
-from stancelib.tables import Table, open_table
+from stancelib.tables import Table
 
 GOLD_COLUMNS = ("gold", "label", "stance")
 SHOWN = 5  # messages of a kind
@@ -108,10 +109,10 @@ def prevalence(
 def _open(predictions: Path, gold: Path, key: str | None) -> tuple[Table, Table]:
     if key is None:
         try:
-            return open_table(predictions, "id"), open_table(gold, "id")
+            return open_rows(predictions, "id"), open_rows(gold, "id")
         except FileError:
             pass  # joined by the text; a file that can't be read raises again
-    return open_table(predictions, key), open_table(gold, key)
+    return open_rows(predictions, key), open_rows(gold, key)
 
 
 def _require(table: Table, column: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from stancelib.evaluation.metrics import Codes, Floats
 from stancelib.evaluation.mistakes import Mistake, confident_errors, label_errors
 from stancelib.evaluation.predictions import Model, Predicted, from_arrays, from_column, from_model
 from stancelib.evaluation.result import SMALL, Evaluation, Figure, Slice
+
+MOST_LABELS = 100  # the resamples of their confusion matrix fill 160 MB
 
 
 def evaluate(
@@ -97,11 +100,18 @@ def _measure(
         }
     answers = [label for label in predicted.found if label is not None]
     labels = predicted.labels or label_order([*kept.labels, *answers])
+    if len(labels) > MOST_LABELS:
+        raise InputError(
+            f"{data.name}: {len(labels):,} labels, true and found together, such as {labels[0][:60]!r}; more than "
+            f"{MOST_LABELS} can't be measured: is a column of labels one of texts?"
+        )
     code = {label: at for at, label in enumerate(labels)}
     gold = np.array([code[label] for label in kept.labels])
     found = np.array([code[label] for label in answers])
     groups = None if kept.groups is None else np.unique(kept.groups, return_inverse=True)[1]
     n_groups = None if groups is None else int(groups.max()) + 1
+    if predicted.labels is None:
+        notes += _of_one_side(kept.labels, answers)
     if n_groups == 1:
         notes.append("All rows are of one group, so that there are no intervals")
 
@@ -148,6 +158,20 @@ def _measure(
         left_out=tuple((row.place, row.reason) for row in left_out),
         notes=tuple(notes),
     )
+
+
+def _of_one_side(gold: Sequence[str], found: Sequence[str]) -> list[str]:
+    """What to know of labels that only the data have or only the predictions, where both could be written otherwise."""
+    notes = []
+    for here, there, what in ((gold, found, "in the data, never found"), (found, gold, "found, never in the data")):
+        only = Counter(label for label in here if label not in set(there))
+        if only:
+            shown = ", ".join(f"{label!r} ({count:,})" for label, count in only.most_common(5))
+            more = f" and {len(only) - 5} more" if len(only) > 5 else ""
+            notes.append(f"{what}: {shown}{more}")
+    if not notes:
+        return []
+    return [f"Labels {'; '.join(notes)}. Macro figures count them as 0; a label map can rename them or leave them out"]
 
 
 def _of_labels(

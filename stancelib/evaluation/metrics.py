@@ -56,7 +56,13 @@ def macro_recall(confusion: NDArray[Any]) -> Floats:
 
 def macro_f1(confusion: NDArray[Any]) -> Floats:
     """Mean F1 of the labels that some row has or got; shape (...)."""
-    return _macro(f1(confusion), confusion)
+    return macro_f1_of_sums(confusion.sum(axis=-1), confusion.sum(axis=-2), _hits(confusion))
+
+
+def macro_f1_of_sums(had: NDArray[Any], got: NDArray[Any], hits: NDArray[Any]) -> Floats:
+    """`macro_f1` from how many rows have each label, got it, and both; shapes (..., k) to (...)."""
+    whole = had + got
+    return _ratio(np.nan_to_num(_ratio(2 * hits, whole)).sum(axis=-1), (whole > 0).sum(axis=-1))
 
 
 def semeval_f1(confusion: NDArray[Any], labels: Sequence[str]) -> Floats:
@@ -146,7 +152,7 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> list[tuple[int,
     return [(len(rows), float(confidence[rows].mean()), float(right[rows].mean())) for rows in parts if len(rows)]
 
 
-def by_confidence(confidence: Floats) -> Codes:
+def by_confidence(confidence: NDArray[Any]) -> Codes:
     """Rows in the order of falling confidence; ties in their own order."""
     return np.argsort(-confidence, kind="stable")
 

@@ -174,7 +174,8 @@ def _reconciled(name: str, labels: tuple[str, ...], found: list[str | None], pro
         found = [top if label == ABSTAINED else label for label, top in zip(found, best, strict=True)]
     strange = sorted({label for label in found if label is not None} - set(labels))
     if strange:
-        raise InputError(f"{name} has the labels {', '.join(map(repr, strange))}, for which there are no probabilities")
+        shown = ", ".join(repr(label[:60]) for label in strange[:5]) + (", …" if len(strange) > 5 else "")
+        raise InputError(f"{name} has the labels {shown}, for which there are no probabilities")
     notes = [f"{abstained:,} rows are {ABSTAINED}; they count with their most probable label"] * bool(abstained)
     chosen = np.array([labels.index(label) if label is not None else 0 for label in found])
     below = probabilities[np.arange(len(found)), chosen] < np.nan_to_num(probabilities).max(axis=1) - 1e-9

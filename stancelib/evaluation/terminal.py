@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from stancelib.evaluation.mistakes import Mistake
 from stancelib.evaluation.result import SMALL, TITLES, Evaluation, Figure
+from stancelib.html.markup import plural
 
 ERRORS = 5
 LEFT_OUT = 5
@@ -15,8 +16,8 @@ _TEXT = 90  # characters of a wrong row
 def table(evaluation: Evaluation) -> str:
     """Figures, labels, confusion matrix, slices, the surest errors and what a reader must know, in that order."""
     e = evaluation
-    grouped = "" if e.n_groups is None else f" in {e.n_groups:,} groups"
-    parts = [f"{one_line(e.model)} on {one_line(e.data)}: {e.n:,} rows{grouped}"]
+    grouped = "" if e.n_groups is None else f" in {plural(e.n_groups, 'group')}"
+    parts = [f"{one_line(e.model)} on {one_line(e.data)}: {plural(e.n, 'row')}{grouped}"]
     rows = [["", "value", "95 % interval", "n"]]
     for name, figure in e.figures.items():
         rows.append([TITLES[name], *_two(figure), f"{figure.n:,}"])
@@ -52,7 +53,7 @@ def table(evaluation: Evaluation) -> str:
     if e.left_out:
         shown = "; ".join(f"{one_line(place)}: {one_line(reason)}" for place, reason in e.left_out[:LEFT_OUT])
         more = f"; {len(e.left_out) - LEFT_OUT:,} more" if len(e.left_out) > LEFT_OUT else ""
-        notes.append(f"Left out: {len(e.left_out):,} rows ({shown}{more})")
+        notes.append(f"Left out: {plural(len(e.left_out), 'row')} ({shown}{more})")
     unit = "rows" if e.n_groups is None else "groups"
     notes.append(f"Intervals: {e.resamples:,} bootstrap resamples of {unit}, seed {e.seed}; - where they can't tell")
     parts.append("\n".join(f"{note}." for note in notes))
