@@ -78,7 +78,8 @@ class Comparison:
             judge = "the interval of accuracy"
         difference = f"B - A is {_points(f1)} of macro-F1, {test}".replace("B - A", f"{b} - {a}", 1)
         if by_f1 == by_accuracy == 0:
-            return f"These {self.n} rows do not tell which is better: {difference}."
+            rows = f"These {self.n} rows do" if self.n > 1 else "This one row does"
+            return f"{rows} not tell which is better: {difference}."
         if by_f1 == by_accuracy:
             better, worse = (b, a) if by_f1 > 0 else (a, b)
             return f"{better} is right more often than {worse}: {difference}."

@@ -94,7 +94,7 @@ def test_mcnemar_is_twice_the_binomial_tail(rows):
 
 
 def test_a_difference_that_all_rows_show_is_judged_by_how_many_they_are():
-    for n, told in ((1, "do not tell"), (5, "do not tell"), (6, "B is right more often")):
+    for n, told in ((1, "This one row does not tell"), (5, "do not tell"), (6, "B is right more often")):
         for groups in (None, list(range(n)))[: min(n, 2)]:
             assert told in compare(["x"] * n, ["y"] * n, ["x"] * n, groups=groups).conclusion, (n, groups)
 

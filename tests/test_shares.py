@@ -4,10 +4,12 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pytest
 import typer
 from click.testing import Result
@@ -155,6 +157,34 @@ def test_command(tmp_path: Path):
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     assert "all    support  60  24      0.333" in result.stdout
+
+
+def test_command_with_other_labels(tmp_path: Path):
+    rows = [[at, "1.0" if at % 4 else "2"] for at in range(60)]
+    corpus = write(tmp_path / "p.csv", [["id", "stance"], *rows])
+    sample = write(tmp_path / "g.csv", [["id", "code"], *rows[:20]])
+    result = run(corpus, "--gold", sample, "--gold-column", "code", "--labels", "2, 1", "--json")
+    assert result.exit_code == 0, result.output
+    shares = json.loads(result.stdout)["overall"]["shares"]
+    assert [(share["label"], share["naive"], share["gold"]) for share in shares] == [
+        ("2", 0.25, 0.25),
+        ("1", 0.75, 0.75),
+    ]
+    assert run(corpus, "--gold", sample, "--labels", "1").exit_code == 2
+    assert "no prediction of support, oppose, neutral; name" in str(
+        run(corpus, "--gold", sample, "--gold-column", "code").exception
+    )
+
+
+def test_command_with_workbooks(tmp_path: Path):
+    corpus, option, sample = files(tmp_path)
+    for path in (corpus, sample):
+        book = openpyxl.Workbook()
+        for row in csv.reader(Path(str(path)).read_text().splitlines()):
+            book.active.append([date.fromisoformat(cell) if cell.startswith("2024") else cell for cell in row])
+        book.save(Path(str(path)).with_suffix(".xlsx"))
+    result = run(tmp_path / "p.xlsx", option, tmp_path / "g.xlsx", "--period", "month", "--json")
+    assert json.loads(result.stdout) == json.loads(run(corpus, option, sample, "--period", "month", "--json").stdout)
 
 
 def test_command_by_period(tmp_path: Path):

@@ -42,6 +42,21 @@ class _Entry:
     group: str | None
 
 
+class _Labels:
+    """The labels in their order, and which of them a cell is: case and space around it do not count."""
+
+    def __init__(self, listed: str) -> None:
+        self.all = tuple(label.strip() for label in listed.split(",") if label.strip())
+        self._by_name = {label.casefold(): label for label in self.all}
+        if len(self.all) < 2 or len(self._by_name) < len(self.all):
+            raise typer.BadParameter("name two labels or more, each once: --labels yes,no", param_hint="--labels")
+
+    def named(self, value: Any) -> str | None:
+        text = str("" if value is None else value).strip().casefold()
+        # Tables with gaps turn 1 into 1.0.
+        return self._by_name.get(text, self._by_name.get(text.removesuffix(".0")))
+
+
 class _Messages:
     """Says the first few messages of each kind, with file and line, and how many more there are."""
 
@@ -75,14 +90,20 @@ def prevalence(
     ] = None,
     period: Annotated[PeriodName | None, typer.Option("--period", help="Shares for each period too.")] = None,
     date_column: Annotated[str, typer.Option("--date-column", help="For --period: the column of ISO dates.")] = "date",
+    labels: Annotated[
+        str, typer.Option("--labels", help="All labels of the predictions, with commas between.")
+    ] = ",".join(LABELS),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Estimate the share of each stance in a corpus, corrected for the classifier's errors.
 
-    **Example**
+    **Examples**
 
-    stancelib prevalence predictions.csv --gold sample.csv
+    stancelib prevalence predictions.csv --gold sample.csv --period month
+
+    stancelib prevalence predictions.csv --gold sample.csv --labels yes,no
     """
+    names = _Labels(labels)
     if group_column and period:
         raise typer.BadParameter("give --group-column or --period, not both")
     corpus, sample = _open(predictions, gold, key)
@@ -92,15 +113,21 @@ def prevalence(
     if by:
         _require(corpus, by)
     messages = _Messages()
-    entries = _entries(corpus, by, period, messages)
-    codes = _codes(sample, gold_column, messages)
+    entries = _entries(corpus, names, by, period, messages)
+    if not entries:
+        messages.close()
+        raise FileError(
+            f"{corpus.name} has no prediction of {', '.join(names.all)}; name the labels that it has with --labels"
+        )
+    codes = _codes(sample, names, gold_column, messages)
     for name, (number, _) in codes.items():
         if name not in entries:
             messages.say(sample, number, "not among the predictions", f"{name[:80]!r} is not among the predictions")
     messages.close()
     result = shares.prevalence(
-        np.array([entry.scores for entry in entries.values()]).reshape(-1, len(LABELS)),
+        np.array([entry.scores for entry in entries.values()]).reshape(-1, len(names.all)),
         [codes[name][1] if name in codes else None for name in entries],
+        labels=names.all,
         groups=[entry.group for entry in entries.values()] if by else None,
     )
     print(json.dumps(result.to_dict(), ensure_ascii=False, indent=2) if as_json else result)
@@ -130,9 +157,11 @@ def _keyed(table: Table, messages: _Messages) -> Iterator[tuple[int, str, dict[s
             yield row.number, str(row.text).strip(), row.cells
 
 
-def _entries(table: Table, by: str | None, period: PeriodName | None, messages: _Messages) -> dict[str, _Entry]:
+def _entries(
+    table: Table, labels: _Labels, by: str | None, period: PeriodName | None, messages: _Messages
+) -> dict[str, _Entry]:
     """Predictions by key."""
-    columns = [f"p_{label}" for label in LABELS]
+    columns = [f"p_{label}" for label in labels.all]
     soft = all(column in table.columns for column in columns)
     if not soft:
         _require(table, "stance")
@@ -141,14 +170,14 @@ def _entries(table: Table, by: str | None, period: PeriodName | None, messages: 
         where = f"{table.name}, {table.unit} {number}"
         scores = _probabilities([cells.get(column) for column in columns]) if soft else None
         if not soft:
-            stance = _label(cells.get("stance"))
-            if stance == ABSTAINED:
+            stance = labels.named(cells.get("stance"))
+            if stance is None and str(cells.get("stance")).strip().casefold() == ABSTAINED:
                 raise FileError(
                     f"{where}: the stance is {ABSTAINED!r}, which is no share of any; keep the columns "
                     f"{', '.join(columns)}, or run stancelib predict without --abstain-below"
                 )
-            if stance in LABELS:
-                scores = tuple(float(stance == label) for label in LABELS)
+            if stance is not None:
+                scores = tuple(float(stance == label) for label in labels.all)
         if scores is None:
             why = cells.get("problem") or "no stance or probabilities that can be used"
             messages.say(table, number, "unusable rows", str(why)[:200])
@@ -170,13 +199,13 @@ def _entries(table: Table, by: str | None, period: PeriodName | None, messages: 
     return entries
 
 
-def _codes(table: Table, column: str, messages: _Messages) -> dict[str, tuple[int, str]]:
+def _codes(table: Table, labels: _Labels, column: str, messages: _Messages) -> dict[str, tuple[int, str]]:
     """Line and code by key."""
     codes: dict[str, tuple[int, str]] = {}
     for number, name, cells in _keyed(table, messages):
-        code = _label(cells.get(column))
-        if code not in LABELS:
-            what = f"{column} is {cells.get(column)!r}, none of {', '.join(LABELS)}; not counted as coded"
+        code = labels.named(cells.get(column))
+        if code is None:
+            what = f"{column} is {cells.get(column)!r}, none of {', '.join(labels.all)}; not counted as coded"
             messages.say(table, number, "unusable rows", what)
             continue
         first = codes.setdefault(name, (number, code))
@@ -188,10 +217,6 @@ def _codes(table: Table, column: str, messages: _Messages) -> dict[str, tuple[in
         if first[0] != number:
             messages.say(table, number, "duplicates", f"as {table.unit} {first[0]}; counted once")
     return codes
-
-
-def _label(value: Any) -> str:
-    return str("" if value is None else value).strip().casefold()
 
 
 def _probabilities(values: list[Any]) -> tuple[float, ...] | None:

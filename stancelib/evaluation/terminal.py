@@ -40,7 +40,8 @@ def table(evaluation: Evaluation) -> str:
         for part in slices:
             name = f"{one_line(by)}: {one_line(part.name)}"
             rows.append([name, _marked(part.n), *_two(part.accuracy), *_two(part.macro_f1)])
-    parts.append(_grid(rows, "<><<<<"))
+    if e.slices:
+        parts.append(_grid(rows, "<><<<<"))
 
     if e.confident_errors:
         sure = "The most confident errors" if e.figures.get("log_loss") else "Errors"
