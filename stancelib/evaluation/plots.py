@@ -31,14 +31,18 @@ def confusion(evaluation: Evaluation) -> Any:
     names = [_short(label) for label in evaluation.labels]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     k = len(names)
-    figure, axes = _axes(max(_SIZE, 0.32 * k + 2))
+    longest = max(map(len, names))
+    slanted = longest * k > 36
+    # Room for the numbers in the cells, and for the names beside and below them.
+    figure, axes = _axes(max(_SIZE, (0.58 if k <= _NUMBERED else 0.32) * k + 0.08 * longest + 0.7))
     for (down, across), count in np.ndenumerate(counts):
         axes.add_patch(_patch(across, down, float(shares[down, across])))
         if k <= _NUMBERED:
             share = f"\n{shares[down, across]:.0%}" if counts[down].any() and k <= 6 else ""
             axes.text(across + 0.5, down + 0.5, f"{count:,}{share}", ha="center", va="center", color=INK)
     axes.set(xlim=(0, k), ylim=(k, 0), xlabel="found", ylabel="true", aspect="equal")
-    axes.set_xticks(np.arange(k) + 0.5, names, rotation=45 if k > 4 or max(map(len, names)) > 9 else 0)
+    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    axes.set_xticks(np.arange(k) + 0.5, names, **turned)
     axes.set_yticks(np.arange(k) + 0.5, names)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
