@@ -275,8 +275,9 @@ class Features:
         self._device = device or (
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
-        said = logging.get_verbosity()
+        said, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
         logging.set_verbosity_error()  # it would list the weights of the head, which is not wanted here
+        logging.disable_progress_bar()
         try:
             self._model = (
                 AutoModel.from_pretrained(
@@ -289,6 +290,8 @@ class Features:
             raise ModelError(f"{checkpoint.folder} cannot be loaded: {error}") from None
         finally:
             logging.set_verbosity(said)
+            if bars:
+                logging.enable_progress_bar()
         self._known: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
 

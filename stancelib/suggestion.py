@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from stancelib.texts import problem, windows
 
 # A model has to read all that it chooses from, so of more texts than this, as many are drawn at random.
 POOL = 20_000
+_UNSURE = 10  # times as many as are chosen, as Zhdanov has it
 _DIRECTIONS = 100
+_READ_AT_ONCE = 128  # texts, some seconds
 _EXCEL_CELL = 32_767  # characters, by Microsoft's specification
 
 
@@ -37,7 +40,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Suggestions:
-    """What `suggest` chose, in the order of choosing: the first half of it is a choice of half as many.
+    """What `suggest` chose, what the model is least sure of first.
 
     Attributes:
         chosen: the suggestions; iterating and `len` go over them.
@@ -109,14 +112,14 @@ def suggest(
     model: Any = None,
     coded: Iterable[str] | None = None,
     seed: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Suggestions:
     """Choose ``n`` texts whose labels would teach a model most: such as it is unsure of, and unlike each other.
 
-    By BADGE (Ash et al. 2020, "Deep batch active learning by diverse, uncertain gradient lower bounds",
-    https://arxiv.org/abs/1906.03671): the gradient of the last layer, if the model's guess were right, is long for
-    texts that it is unsure of and points elsewhere for texts of another kind; k-means++ (Arthur & Vassilvitskii 2007)
-    draws texts whose gradients lie far from those drawn before. In place of a network's last hidden state stands here a
-    vector of latent semantic analysis (Deerwester et al. 1990), which costs next to nothing and suits any model.
+    After Zhdanov 2019 ("Diverse mini-batch active learning", https://arxiv.org/abs/1901.05954): of all texts, the ten
+    times ``n`` whose two most probable labels lie closest; these in ``n`` clusters, by k-means, where doubtful texts
+    weigh more; and of each cluster, the one that the model is least sure of. Clusters are of vectors of latent semantic
+    analysis (Deerwester et al. 1990), which cost next to nothing and suit any model.
 
     Near-duplicates (`stancelib.checks.near_duplicates`) of each other and of coded texts are never chosen. Of more than
     20,000 texts, so many are drawn at random first. What is chosen is no random sample: shares are not to be estimated
@@ -130,6 +133,7 @@ def suggest(
             of your own, train one on what is coded as soon as there is something.
         coded: texts that are coded already.
         seed: of the draws.
+        progress: called as the model goes on, with how many texts it has read, and of how many.
 
     Raises:
         InputError: ``n`` is below 1, or none of the texts can be chosen.
@@ -178,14 +182,11 @@ def suggest(
     candidates = [everything[index] for index in pool]
     classifier = _opened(model)
     labels = tuple(str(label) for label in getattr(classifier, "classes_", getattr(classifier, "labels", ())))
-    probabilities = np.asarray(classifier.predict_proba(candidates), dtype=np.float64)
-    if probabilities.shape != (len(candidates), len(labels)):
-        raise InputError(
-            f"the model gives probabilities of shape {probabilities.shape} for {len(candidates)} texts and "
-            f"{len(labels)} labels"
-        )
+    if len(labels) < 2:
+        raise InputError("the model does not say which labels it knows, two at least: it needs classes_ or labels")
+    probabilities = _probabilities(classifier, candidates, len(labels), progress)
     vectors = _semantic_vectors(candidates, seed)
-    chosen = _kmeans_plus_plus(probabilities, vectors, min(n, len(candidates)), rng)
+    chosen = _unsure_and_diverse(probabilities, vectors, min(n, len(candidates)), seed)
     return Suggestions(
         tuple(
             Suggestion(
@@ -210,6 +211,24 @@ def _opened(model: Any) -> Any:
     return model
 
 
+def _probabilities(
+    classifier: Any, texts: list[str], labels: int, progress: Callable[[int, int], None] | None
+) -> NDArray[np.float64]:
+    """Shape (n texts, n labels)."""
+    parts = []
+    for start in range(0, len(texts), _READ_AT_ONCE):
+        part = texts[start : start + _READ_AT_ONCE]
+        found = np.asarray(classifier.predict_proba(part), dtype=np.float64)
+        if found.shape != (len(part), labels):
+            raise InputError(
+                f"the model gives probabilities of shape {found.shape} for {len(part)} texts and {labels} labels"
+            )
+        parts.append(found)
+        if progress is not None:
+            progress(start + len(part), len(texts))
+    return np.concatenate(parts)
+
+
 def _semantic_vectors(texts: list[str], seed: int) -> NDArray[np.float64]:
     """The texts in the main directions of their TF-IDF, of length 1 each; shape (n texts, at most 100)."""
     from sklearn.decomposition import TruncatedSVD
@@ -227,30 +246,29 @@ def _semantic_vectors(texts: list[str], seed: int) -> NDArray[np.float64]:
     return vectors
 
 
-def _kmeans_plus_plus(probabilities: NDArray[np.float64], vectors: Any, n: int, rng: np.random.Generator) -> list[int]:
-    """Rows whose gradients lie apart: the longest first, then each drawn by its squared distance to the nearest.
+def _unsure_and_diverse(
+    probabilities: NDArray[np.float64], vectors: NDArray[np.float64], n: int, seed: int
+) -> list[int]:
+    """Rows, the least sure first: of the least sure ones, the least sure of each of ``n`` clusters."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
-    A gradient is the outer product of ``probabilities - one-hot guess`` and the vector, which has length 1; so
-    distances follow from products of the two, and the gradients themselves are never made.
-    """
-    errors = probabilities.copy()
-    errors[np.arange(len(errors)), errors.argmax(axis=1)] -= 1
-    lengths = (errors**2).sum(axis=1)
-    nearest = np.full(len(errors), np.inf)
-    chosen = [int(lengths.argmax())]
-    while True:
-        row = chosen[-1]
-        inner = (errors @ errors[row]) * (vectors @ vectors[row])
-        nearest = np.minimum(nearest, np.maximum(lengths + lengths[row] - 2 * inner, 0))
-        nearest[chosen] = 0
-        if len(chosen) == n:
-            return chosen
-        if nearest.sum() > 0:
-            weights = nearest
-        else:  # a model that is certain of all that is left
-            weights = np.ones(len(errors))
-            weights[chosen] = 0
-        chosen.append(int(rng.choice(len(errors), p=weights / weights.sum())))
+    second, first = np.sort(probabilities, axis=1)[:, -2:].T
+    margins = first - second
+    # Drawn at random among equals, of which a model that is certain has many.
+    order = np.random.default_rng(seed).permutation(len(margins))
+    order = order[np.argsort(margins[order], kind="stable")]
+    unsure = order[: _UNSURE * n]
+    doubts = np.maximum(1 - margins[unsure], 1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer vectors that differ than clusters
+        clusters = KMeans(n, n_init=1, max_iter=50, random_state=seed).fit_predict(
+            vectors[unsure], sample_weight=doubts
+        )
+    chosen = unsure[np.unique(clusters, return_index=True)[1]]
+    more = unsure[~np.isin(unsure, chosen)][: n - len(chosen)]
+    rank = np.argsort(order)
+    return [int(row) for row in sorted([*chosen, *more], key=lambda row: rank[row])]
 
 
 def read_sheet(path: str | os.PathLike[str], labels: Sequence[str] | None = None) -> LabelledData:

@@ -230,6 +230,17 @@ def test_finetuning_is_left_to_finetune(tmp_path: Path, monkeypatch: pytest.Monk
     assert given["seed"] != seed
 
 
+def test_finetuning_itself(base: Path, tmp_path: Path):
+    model = StanceEstimator(base, train_layers="all", epochs=2, output_dir=tmp_path).fit(TEXTS, RELEVANT)
+    assert model.classes_.tolist() == [False, True]
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "training.json").is_file()
+    proba = model.predict_proba(TEXTS)
+    assert proba.sum(axis=1) == pytest.approx(1)
+    assert np.array_equal(model.predict(TEXTS), proba[:, 1] > proba[:, 0])
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).predict_proba(TEXTS), proba)
+
+
 @pytest.mark.parametrize(
     ("options", "y", "weights", "message"),
     [

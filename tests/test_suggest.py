@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import sys
 from pathlib import Path
 
@@ -54,25 +53,23 @@ def test_unsure_texts_come_first():
     assert sum("goals" in text.text for text in chosen) >= 6  # of 8 among 32
     assert all(EVERYTHING[item.index] == item.text for item in chosen)
     assert chosen.labels == ("no", "yes")
-    first = next(iter(chosen))
-    assert (first.guess, first.confidence) == ("yes", 0.55)
+    assert chosen.chosen[0].confidence == 0.55
+    assert [item.confidence for item in chosen] == sorted(item.confidence for item in chosen)
 
 
 def test_what_is_chosen_is_diverse():
-    # Unsure of everything: then the kinds of texts decide. 64 texts say much the same, three are of other kinds.
-    who = ("The government", "The ministry", "The premier", "The cabinet")
-    what = ("will send more soldiers", "sends two brigades", "has sent a battalion", "may send some marines")
-    where = ("to the border", "across the river", "into the valley", "before the winter")
-    alike = [" ".join(parts) for parts in itertools.product(who, what, where)]
-    others = [
-        "fans watched goals in a wild second half",
-        "forecasters expect freezing rain",
-        "butter, flour, two lemons",
+    # Unsure of everything: then the kinds of texts decide, of which one is ten times as frequent as each of the others.
+    pool = {
+        f"{text} said {who}": "troops" for text in texts_of("troops") for who in ("Ann", "Bob", "Cleo", "Dan", "Eve")
+    }
+    pool |= {text: topic for topic in ("trade", "sport", "weather") for text in texts_of(topic)[:4]}
+    kinds = [
+        len({pool[item.text] for item in suggest(pool.keys(), 6, model=Doubtful(""), seed=seed)}) for seed in range(10)
     ]
-    rounds = [suggest([*alike, *others], 8, model=Doubtful(""), seed=seed) for seed in range(20)]
-    found = np.mean([sum(item.index >= len(alike) for item in chosen) for chosen in rounds])
-    by_chance = 8 * len(others) / rounds[0].considered
-    assert found > 1.5 * by_chance
+    rng = np.random.default_rng(1)
+    by_chance = [len(set(rng.choice([*pool.values()], 6, replace=False))) for _ in range(500)]
+    assert np.mean(kinds) > 3.2
+    assert np.mean(by_chance) < 2.4
 
 
 def test_nothing_twice_and_nothing_that_is_coded():
@@ -104,6 +101,25 @@ def test_large_pools_are_drawn_from(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys.modules["stancelib.suggestion"], "POOL", 10)
     chosen = suggest(EVERYTHING, 5, model=Doubtful("goals"))
     assert (chosen.considered, chosen.left_out["not drawn"]) == (10, 22)
+
+
+def test_progress_is_told():
+    told: list[tuple[int, int]] = []
+    unlike = [f"{word} {number}{number}" for word in ("abc", "def", "ghi") for number in range(60)]
+    chosen = suggest(unlike, 2, model=Doubtful("abc"), progress=lambda read, total: told.append((read, total)))
+    assert told == [(128, chosen.considered), (chosen.considered, chosen.considered)]
+
+
+def test_a_model_with_other_labels_than_it_says_is_an_error():
+    model = Doubtful("a")
+    model.classes_ = np.array(["no", "yes", "perhaps"])
+    with pytest.raises(InputError, match=r"shape \(32, 2\) for 32 texts and 3 labels"):
+        suggest(EVERYTHING, 2, model=model)
+
+
+def test_a_model_without_labels_is_an_error():
+    with pytest.raises(InputError, match="needs classes_ or labels"):
+        suggest(EVERYTHING, 2, model=object())
 
 
 def test_the_shipped_model_is_the_default(clf):
@@ -198,8 +214,8 @@ def run(*arguments: object):
 def test_the_command_round_by_round(tmp_path: Path, clf):
     pool = tmp_path / "pool.csv"
     pool.write_text("body\n" + "\n".join(EVERYTHING) + "\n\n")
-    sheet, second, coded = (tmp_path / name for name in ("sheet.csv", "sheet2.csv", "coded.csv"))
-    first = run(pool, "-n", 5, "-o", sheet, "--labels", "relevant, irrelevant")
+    sheet, second, coded = (tmp_path / name for name in ("pool-to-code.csv", "sheet2.csv", "coded.csv"))
+    first = run(pool, "-n", 5, "--labels", "relevant, irrelevant")
     assert first.exit_code == 0, first.output
     assert "5 chosen of 32 texts" in first.stderr
     with sheet.open() as file:
@@ -226,7 +242,7 @@ def test_the_command_round_by_round(tmp_path: Path, clf):
 
 
 def test_the_command_asks_for_what_it_needs(tmp_path: Path):
-    for arguments in (["pool.csv"], ["-o", tmp_path / "x.csv"], ["pool.csv", "--read", "a.csv", "-o", "b.csv"]):
+    for arguments in ([], ["-o", tmp_path / "x.csv"], ["pool.csv", "--read", "a.csv", "-o", "b.csv"]):
         assert run(*arguments).exit_code == 2
     assert isinstance(run("pool.csv", "-o", tmp_path / "x.json").exception, FileError)
     assert run("pool.csv", "-o", tmp_path / "x.csv", "--labels", "one").exit_code == 2

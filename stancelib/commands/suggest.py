@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stancelib.data import LabelledData, LeftOut, read_labelled
 from stancelib.errors import FileError
@@ -17,6 +23,7 @@ from stancelib.suggestion import suggest as choose
 from stancelib.tables import format_of, open_table
 
 SHOWN = 10  # rows that can't be used
+SECONDS_BETWEEN_LINES = 20
 
 
 def suggest(
@@ -27,7 +34,11 @@ def suggest(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The sheet to fill in, .csv, .tsv or .xlsx; with --read, the training data."
+            "--output",
+            "-o",
+            help="The sheet to fill in, .csv, .tsv or .xlsx; with --read, the training data. "
+            "[default: DATA-to-code.csv; coded.csv]",
+            show_default=False,
         ),
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="How many texts to choose.")] = 100,
@@ -60,6 +71,8 @@ def suggest(
 
     **Examples**
 
+    stancelib suggest unlabelled.csv -n 100                    # writes unlabelled-to-code.csv
+
     stancelib suggest unlabelled.csv -n 100 -o sheet.xlsx
 
     stancelib suggest unlabelled.csv -n 100 --coded sheet.xlsx --model models/mine -o sheet2.xlsx
@@ -69,18 +82,17 @@ def suggest(
     The sheet has id (the row's own, or its line), text, an empty label, and instructions. Rows without a label, or
     with one that is not among --labels, are named when it is read back, and left out.
     """
-    if output is None:
-        raise typer.BadParameter("say where to write, with --output")
     choices = None if labels is None else [label for label in map(str.strip, labels.split(",")) if label]
     if choices is not None and len(set(choices)) < 2:
         raise typer.BadParameter("--labels names two labels or more, parted by commas")
     if read:
         if data is not None:
             raise typer.BadParameter(f"either choose from {data}, or read sheets with --read")
-        _read_back(read, choices, output, overwrite)
+        _read_back(read, choices, output or Path("coded.csv"), overwrite)
         return
     if data is None:
         raise typer.BadParameter("name a file of texts to choose from, or a sheet that was filled in, with --read")
+    output = output or data.with_name(f"{data.stem}-to-code.csv")
     check_sheet(output, overwrite)
     known = [text for path in coded or () for text in _coded(path, text_column)]
     table = open_table(data, text_column)
@@ -90,7 +102,12 @@ def suggest(
         texts.append(row.text if row.problem is None else None)
         own = row.cells.get("id")
         ids.append(f"{table.unit} {row.number}" if own is None or own == "" else own)
-    suggestions = choose(texts, n, model=model, coded=known, seed=seed)
+    try:
+        with _progress() as progress:
+            suggestions = choose(texts, n, model=model, coded=known, seed=seed, progress=progress)
+    except KeyboardInterrupt:
+        _say("interrupted; no sheet was written")
+        raise typer.Exit(130) from None
     suggestions.write(output, labels=choices, ids=ids, show_guess=show_guess, overwrite=overwrite)
     _say(f"{table.name}: {suggestions}")
     if len(suggestions) < n:
@@ -125,6 +142,35 @@ def _read_back(sheets: list[Path], labels: list[str] | None, output: Path, overw
     counts = Counter(label for data in read for label in data.labels)
     shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common())
     _say(f"{counts.total():,} coded texts in {output}: {shown}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Tells how many texts the model has read: on a terminal a bar, else a line now and then."""
+    if sys.stderr.isatty():
+        with Progress(
+            TextColumn("texts read"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        ) as bar:
+            task = bar.add_task("", total=None)
+            yield lambda read, total: bar.update(task, completed=read, total=total)
+        return
+    start = said = time.monotonic()
+
+    def line(read: int, total: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said >= SECONDS_BETWEEN_LINES:
+            said = now
+            left = timedelta(seconds=round((now - start) / read * (total - read)))
+            _say(f"{read:,} of {total:,} texts read, {left} left")
+
+    yield line
 
 
 def _say(message: str) -> None:
