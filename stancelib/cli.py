@@ -27,7 +27,7 @@ from stancelib.classifier import WINDOW, StanceClassifier
 from stancelib.commands.agreement import agreement
 from stancelib.commands.compare import compare
 from stancelib.commands.evaluate import evaluate
-from stancelib.commands.prevalence import prevalence
+from stancelib.commands.prevalence import PeriodName, prevalence
 from stancelib.commands.suggest import suggest
 from stancelib.commands.train import train
 from stancelib.corpus import PERIODS, Source, read_sources, write_tables
@@ -80,16 +80,6 @@ class TableFormat(StrEnum):
     tsv = "tsv"
     jsonl = "jsonl"
     parquet = "parquet"
-
-
-class PeriodName(StrEnum):
-    """What the table by period counts by."""
-
-    year = "year"
-    quarter = "quarter"
-    month = "month"
-    week = "week"
-    day = "day"
 
 
 class BackendName(StrEnum):
