@@ -326,7 +326,9 @@ def _fuzz(target: str, arguments: list[str]) -> None:
         import stancelib.results  # noqa: F401
     if target in ("predict", "analyze"):
         _classifier()
-    atheris.Setup([sys.argv[0], *arguments], functools.partial(run_one, target))
+    # The first is what libFuzzer has the shell run for a merge.
+    itself = f"{sys.executable} -m benchmarks.fuzz {target} --libfuzzer"
+    atheris.Setup([itself, *arguments], functools.partial(run_one, target))
     atheris.Fuzz()
 
 
