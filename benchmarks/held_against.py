@@ -219,6 +219,7 @@ def spacy(train: Rows, texts: list[str], reads: int, scratch: Path) -> list[str]
 
 
 def trainer(train: Rows, texts: list[str], reads: int, scratch: Path) -> list[str]:
+    import torch
     from datasets import Dataset
     from transformers import (
         AutoModelForSequenceClassification,
@@ -246,6 +247,7 @@ def trainer(train: Rows, texts: list[str], reads: int, scratch: Path) -> list[st
         per_device_train_batch_size=BATCH,
         per_device_eval_batch_size=4 * BATCH,
         bf16=_bf16(),
+        use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
         save_strategy="no",
         report_to="none",
         seed=SEED,
