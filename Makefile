@@ -10,7 +10,7 @@ UNLABELLED ?=
 # What the core does without torch: texts, files and models in, predictions, documents and tables out. The small model that
 # they ask is made with torch by the other environment.
 CORE := $(addprefix tests/test_,tables.py sheets.py sentences.py batching.py names.py merging.py document.py html.py \
-	corpus_tables.py holders.py checkpoint.py cli.py robust_files.py robust_models.py robust_fuzz.py)
+	corpus_tables.py holders.py checkpoint.py cli.py robust_files.py robust_models.py)
 define core_tests
 	rm -rf $(1) runs/small && mkdir -p runs
 	$(PYTHON) -m venv $(1)
@@ -21,7 +21,7 @@ define core_tests
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint model evaluate oldest newest fuzz audit wheel clean
+.PHONY: help run test lint model evaluate engines oldest newest fuzz audit wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,10 @@ fuzz: $(VENV)/.dev ## coverage-guided fuzzing, SECONDS=600 for each of five targ
 audit: $(VENV)/.dev ## versions and licences of all dependencies, and whether they fit together
 	$(BIN)/pip check
 	$(BIN)/python -m benchmarks.dependencies
+
+engines: $(VENV)/.dev ## install Ray and Spark (500 MB to fetch; Spark needs Java 17) and test with them
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[ray,spark]"
+	$(BIN)/pytest tests/test_engines.py
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/pip wheel -q --no-deps -w dist .
