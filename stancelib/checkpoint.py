@@ -1,8 +1,8 @@
 """A checkpoint folder: where it is, whether it is whole, and what it says of itself.
 
-A folder holds what a plain transformers checkpoint holds, and two files more: ``holders.safetensors``, the head that
-tags holders, and ``model.onnx``, the graph that ONNX Runtime runs. The graph's weights lie in the two safetensors
-files, which both backends read, so they can't differ.
+A folder holds what a plain transformers checkpoint holds, and three files more: ``holders.safetensors``, the head that
+tags holders, ``model.onnx``, the graph that ONNX Runtime runs, and ``gate.safetensors``, a first stage for corpora. The
+graph's weights lie in the first two safetensors files, which both backends read, so they can't differ.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _IN_CLONE = (_PACKAGE.parent / "pyproject.toml").is_file()
 MODEL_FOLDERS = (_PACKAGE / "models", *([_PACKAGE.parent / "models"] if _IN_CLONE else []))
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 HOLDER_HEAD = "holders.safetensors"
+GATE = "gate.safetensors"
 GRAPH = "model.onnx"
 # By the first, a config can have transformers fetch compiled code and run it; the second are in transformers itself.
 _IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
@@ -84,8 +85,10 @@ class Checkpoint:
         for path in folder.iterdir():
             try:
                 target = path.resolve()
-            except (OSError, RuntimeError) as error:  # a link to itself
+            except (OSError, RuntimeError) as error:  # a link to itself, before Python 3.13
                 raise ModelError(f"{path} cannot be read: {error}") from None
+            if path.is_symlink() and not path.exists():
+                raise ModelError(f"{path} is a link to nothing; delete it, or put what is meant in its place")
             if not any(target.is_relative_to(place) for place in allowed):
                 raise ModelError(
                     f"{path} is a link that leaves the folder, to {target}; if you trust it, put what it links to in "
@@ -281,7 +284,8 @@ def _download(hub_id: str) -> Path:
 
     try:
         # Only what is read, so that no pickle or code ever reaches the disk.
-        return Path(snapshot_download(hub_id, allow_patterns=["*.json", "model.safetensors", HOLDER_HEAD, GRAPH]))
+        files = ["*.json", "model.safetensors", HOLDER_HEAD, GATE, GRAPH]
+        return Path(snapshot_download(hub_id, allow_patterns=files))
     except Exception as error:  # the hub client has a dozen error classes, and all mean that there is no model
         raise ModelError(
             f"no folder {hub_id!r} here, and it could not be fetched from the hub ({type(error).__name__}: "
