@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -34,8 +35,9 @@ _SHOWN_PROBLEMS = 5
 class StanceClassifier:
     """Tells whether a sentence supports, opposes or stays neutral on sending troops.
 
-    Make one with `from_pretrained`. It may be shared between threads. A model trained on another scheme answers with
-    the labels of that scheme.
+    Make one with `from_pretrained`. It may be shared between threads, and used after a fork. Pickled, it holds its name
+    and the digest of its weights, not the weights: whoever loads it needs the same model at the same place. A model
+    trained on another scheme answers with the labels of that scheme.
 
     The probabilities of a text do not depend on which other texts are classified with it.
     """
@@ -45,6 +47,7 @@ class StanceClassifier:
         self._runtime = runtime
         self._encoder = Encoder(checkpoint.folder, checkpoint.max_tokens)
         self._pad_id = int(checkpoint.config.get("pad_token_id") or 0)
+        self._loaded_from: tuple[Any, ...] | None = None
 
     @classmethod
     def from_pretrained(
@@ -53,6 +56,7 @@ class StanceClassifier:
         *,
         backend: Backend = "onnx",
         device: str | None = None,
+        threads: int | None = None,
     ) -> StanceClassifier:
         """Load a model.
 
@@ -60,13 +64,23 @@ class StanceClassifier:
             name: None for the shipped default; the name of a shipped model; a checkpoint folder; or a hub id.
             backend: ``"onnx"`` (ONNX Runtime on the CPU) or ``"torch"`` (needs the extra ``train``).
             device: for torch only, such as ``"cpu"`` or ``"cuda:0"``; by default a GPU if there is one.
+            threads: how many compute a batch, by default one a core; 1 where several processes share the machine.
 
         Raises:
             ModelError: the model is not there, is not complete, is damaged, or is no classifier with named labels.
             MissingExtraError: ``backend="torch"`` without torch.
+            ValueError: ``threads`` is less than 1, or there is no such backend or device.
         """
         checkpoint = Checkpoint.open(name)
-        return cls(checkpoint, open_runtime(checkpoint, backend, device))
+        classifier = cls(checkpoint, open_runtime(checkpoint, backend, device, threads))
+        place = name if name is None or not Path(name).is_dir() else Path(name).absolute()
+        classifier._loaded_from = (place, backend, device, threads)
+        return classifier
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._loaded_from is None:
+            raise TypeError("only a StanceClassifier that from_pretrained made can be pickled")
+        return _load_again, (*self._loaded_from, self.checkpoint.sha256())
 
     def __repr__(self) -> str:
         return f"StanceClassifier({self.checkpoint.name!r})"
@@ -344,6 +358,18 @@ def _prediction(
     best = max(scores, key=scores.__getitem__)
     label = best if scores[best] >= abstain_below else None
     return Prediction(label, scores[best], dict(scores), text, truncated, holders)
+
+
+def _load_again(
+    name: str | os.PathLike[str] | None, backend: Backend, device: str | None, threads: int | None, sha256: str
+) -> StanceClassifier:
+    classifier = StanceClassifier.from_pretrained(name, backend=backend, device=device, threads=threads)
+    if classifier.checkpoint.sha256() != sha256:
+        raise ModelError(
+            f"{classifier.checkpoint.folder} holds other weights than the model that was pickled; use the same model, "
+            "and the same version of stancelib, on both sides"
+        )
+    return classifier
 
 
 _default: StanceClassifier | None = None

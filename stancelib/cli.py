@@ -167,6 +167,9 @@ def predict(
     ] = None,
     backend: Annotated[BackendName, typer.Option(help="What runs the model.")] = BackendName.onnx,
     device: Annotated[str | None, typer.Option(help="For --backend torch: cpu, cuda:0, mps …")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="How many threads compute a batch. [default: one a core]")
+    ] = None,
 ) -> None:
     """Classify sentences.
 
@@ -208,7 +211,7 @@ def predict(
                 raw=raw,
             ),
             source,
-            _load(model, backend, device),
+            _load(model, backend, device, threads),
         )
         return
     if shards:
@@ -216,7 +219,7 @@ def predict(
     path = None if output is None else Path(output)
     kind = _output_format(path, format_)
     table = _open_input(inputs or [], text_column, input_format.value if input_format else None)
-    classifier = _load(model, backend, device)
+    classifier = _load(model, backend, device, threads)
     tally = _Tally(table)
     results = tally.count(_classify(table.rows, classifier, abstain_below))
     try:
@@ -250,9 +253,9 @@ def predict(
         raise typer.Exit(1)
 
 
-def _load(model: str | None, backend: BackendName, device: str | None) -> StanceClassifier:
+def _load(model: str | None, backend: BackendName, device: str | None, threads: int | None) -> StanceClassifier:
     try:
-        return StanceClassifier.from_pretrained(model, backend=backend.value, device=device)
+        return StanceClassifier.from_pretrained(model, backend=backend.value, device=device, threads=threads)
     except ValueError as error:  # a device that is not there, or not for this backend
         raise typer.BadParameter(str(error)) from None
 

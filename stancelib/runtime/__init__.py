@@ -18,18 +18,20 @@ Logits: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 Runtime: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], Logits]
 
 
-def open_runtime(checkpoint: Checkpoint, backend: Backend = "onnx", device: str | None = None) -> Runtime:
+def open_runtime(
+    checkpoint: Checkpoint, backend: Backend = "onnx", device: str | None = None, threads: int | None = None
+) -> Runtime:
     """Load the weights of ``checkpoint`` for ``backend``. The modules are imported only when they are asked for."""
     if backend == "onnx":
         from stancelib.runtime.onnx import load_onnx
 
         if device not in (None, "cpu"):
             raise ValueError(f'the onnx backend runs on the CPU; for device {device!r} pass backend="torch"')
-        return load_onnx(checkpoint)
+        return load_onnx(checkpoint, threads)
     if backend == "torch":
         from stancelib.runtime.torch import load_torch
 
-        return load_torch(checkpoint, device)
+        return load_torch(checkpoint, device, threads)
     raise ValueError(f"backend {backend!r} is neither 'onnx' nor 'torch'")
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import ctypes
+import os
+import weakref
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -16,10 +19,30 @@ if TYPE_CHECKING:
     from stancelib.runtime import Logits, Runtime
 
 
+_sessions: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _never_end_in_child() -> None:
+    """Run no destructor of onnxruntime in a forked process: they wait for threads that the fork left behind.
+
+    Seen with 1.32: a child that ended by `sys.exit` hung, or was aborted. Those of `multiprocessing` end otherwise.
+    """
+    for session in _sessions:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "on_exit"):  # glibc: called first of all exit handlers, with the exit status
+        libc.on_exit(libc._exit, None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_never_end_in_child)
+
+
 def load_onnx(checkpoint: Checkpoint, threads: int | None = None) -> Runtime:
     """Load the graph of ``checkpoint``; each run is computed by ``threads`` threads, by default one a core.
 
-    Several threads may call the result at once: their runs share the threads.
+    Several threads may call the result at once: their runs share the threads. A process that was forked loads the graph
+    anew at its first call.
 
     Raises:
         ModelError: there is no ``model.onnx``, or it can't be loaded.
@@ -37,14 +60,23 @@ def load_onnx(checkpoint: Checkpoint, threads: int | None = None) -> Runtime:
     options.intra_op_num_threads = threads or 0
     # Threads that wait busily between two layers save time, between two batches they take it from the tokenizer.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base class
-        raise ModelError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+    def start() -> tuple[Any, int]:
+        try:
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise ModelError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from None
+        _sessions.add(session)
+        return session, os.getpid()
+
+    session, process = start()
 
     names = ["logits", *(["tag_logits"] if checkpoint.has_holders else [])]
 
     def logits(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Logits:
+        nonlocal session, process
+        if process != os.getpid():  # no lock, which could be held by a thread that the fork left behind
+            session, process = start()
         try:
             stances, *tags = session.run(names, {"input_ids": ids, "attention_mask": mask})
         except Exception as error:  # a token that the embedding lacks, another graph, no memory

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stancelib.checkpoint import HOLDER_HEAD, Checkpoint, middle_layer
+from stancelib.checkpoint import Checkpoint, middle_layer
 from stancelib.errors import MissingExtraError, ModelError
 from stancelib.runtime import cannot_run
 
@@ -15,15 +15,22 @@ if TYPE_CHECKING:
     from stancelib.runtime import Logits, Runtime
 
 
-def load_torch(checkpoint: Checkpoint, device: str | None = None) -> Runtime:
-    """Load onto ``device`` (``"cpu"``, ``"cuda:1"``, ``"mps"`` …), by default the first GPU, else the CPU."""
+def load_torch(checkpoint: Checkpoint, device: str | None = None, threads: int | None = None) -> Runtime:
+    """Load onto ``device`` (``"cpu"``, ``"cuda:1"``, ``"mps"`` …), by default the first GPU, else the CPU.
+
+    ``threads`` is set for all that PyTorch computes in this process, for it has one setting.
+    """
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads={threads} must be 1 or more, or None for what PyTorch chooses")
     try:
         import torch
-        from safetensors.torch import load_file
-        from torch.nn.functional import linear
         from transformers import AutoModelForSequenceClassification
+
+        from stancelib.holder_head import HolderHead
     except ImportError as error:
         raise MissingExtraError('backend="torch"', error.name or "torch", "train") from None
+    if threads is not None:
+        torch.set_num_threads(threads)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -41,9 +48,7 @@ def load_torch(checkpoint: Checkpoint, device: str | None = None) -> Runtime:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
 
-    head: dict[str, Any] = {}
-    if checkpoint.has_holders:
-        head = {name: tensor.float().to(device) for name, tensor in load_file(checkpoint.folder / HOLDER_HEAD).items()}
+    head = HolderHead.load(checkpoint.folder).to(device).eval() if checkpoint.has_holders else None
 
     def logits(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Logits:
         try:
@@ -54,17 +59,12 @@ def load_torch(checkpoint: Checkpoint, device: str | None = None) -> Runtime:
     def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Logits:
         with torch.inference_mode():
             tokens, attention = torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
-            outputs = model(tokens, attention_mask=attention, output_hidden_states=bool(head))
+            outputs = model(tokens, attention_mask=attention, output_hidden_states=head is not None)
             stances: NDArray[np.float32] = outputs.logits.float().cpu().numpy()
-            if not head:
+            if head is None:
                 return stances, None
             states = outputs.hidden_states
-            last = states[-1]
-            middle = states[middle_layer(len(states) - 1)]
-            inner = linear(torch.cat([middle, last], dim=-1), head["token.weight"], head["token.bias"])
-            inner = inner + linear(last[:, :1], head["sentence.weight"])
-            found = linear(torch.relu(inner), head["tags.weight"], head["tags.bias"])
-            tags: NDArray[np.float32] = found.float().cpu().numpy()
+            tags: NDArray[np.float32] = head(states[middle_layer(len(states) - 1)], states[-1]).float().cpu().numpy()
         return stances, tags
 
     return logits
