@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,8 @@ def write_checkpoint(
             folder / HOLDER_HEAD,
             metadata={"format": "pt"},
         )
+    for name in ("model.safetensors", *([HOLDER_HEAD] if tagger is not None else [])):
+        shutil.copymode(folder / "config.json", folder / name)  # safetensors lets their owner alone read them
     write_onnx(model, folder, tagger)
 
 
@@ -109,16 +113,18 @@ def write_onnx(model: Any, folder: Path, tagger: torch.nn.Module | None = None) 
     # It warns that torchvision is not there, which no text needs.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     try:
-        program = torch.onnx.export(
-            _Logits(model, tagger).eval(),
-            (ids, torch.ones_like(ids)),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits", *(["tag_logits"] if tagger is not None else [])],
-            dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
-            dynamo=True,
-            optimize=True,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what torch will change in itself
+            program = torch.onnx.export(
+                _Logits(model, tagger).eval(),
+                (ids, torch.ones_like(ids)),
+                input_names=["input_ids", "attention_mask"],
+                output_names=["logits", *(["tag_logits"] if tagger is not None else [])],
+                dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
+                dynamo=True,
+                optimize=True,
+                verbose=False,
+            )
     except Exception as error:  # the exporter raises whatever the model's code does
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{type(model).__name__} can't be exported to ONNX: {reason}") from error

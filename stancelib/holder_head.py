@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from stancelib.checkpoint import HOLDER_HEAD
+from stancelib.errors import ModelError
 from stancelib.holders import TAGS
 
 WIDTH = 128
@@ -27,10 +29,17 @@ class HolderHead(torch.nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> HolderHead:
-        """The head of a checkpoint folder, in 32 bits."""
-        weights = {name: tensor.float() for name, tensor in load_file(folder / HOLDER_HEAD).items()}
-        head = cls(weights["sentence.weight"].shape[1])
-        head.load_state_dict(weights)
+        """The head of a checkpoint folder, in 32 bits.
+
+        Raises:
+            ModelError: its weights can't be read, or are those of something else.
+        """
+        try:
+            weights = {name: tensor.float() for name, tensor in load_file(folder / HOLDER_HEAD).items()}
+            head = cls(weights["sentence.weight"].shape[1])
+            head.load_state_dict(weights)
+        except (OSError, LookupError, RuntimeError, SafetensorError) as error:
+            raise ModelError(f"{folder / HOLDER_HEAD} cannot be loaded: {str(error).splitlines()[0]}") from None
         return head
 
     def forward(self, middle: torch.Tensor, last: torch.Tensor) -> torch.Tensor:

@@ -20,8 +20,9 @@ from transformers import set_seed
 
 from stancelib.checkpoint import Checkpoint
 from stancelib.labels import LABELS
+from stancelib.trainer import compute_precision
 from training import corpus, real
-from training.loop import encode, fit, load_model, logits_of, precision_of_this_machine
+from training.loop import encode, fit, load_model, logits_of
 from training.real import read_texts
 from training.shrink import MAX_TOKENS, cut_layers, cut_positions, prune_vocabulary
 
@@ -48,7 +49,7 @@ def teacher_logits(folder: Path, texts: list[str], cache: Path) -> np.ndarray:
     cache.mkdir(parents=True, exist_ok=True)
     model, tokenizer = load_model(str(folder))
     model.eval()
-    bf16 = precision_of_this_machine() == "bf16"
+    bf16 = compute_precision() == "bf16"
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     result = np.zeros((len(texts), len(LABELS)), dtype=np.float32)
     portions = [order[start : start + 1024] for start in range(0, len(order), 1024)]

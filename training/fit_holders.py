@@ -23,9 +23,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from stancelib.calibration import fit_temperature
 from stancelib.checkpoint import HOLDER_HEAD, Checkpoint, middle_layer
+from stancelib.holder_head import HolderHead
 from training import corpus
 from training.export import write_onnx
-from training.holders import IGNORED, NAME, HolderHead, tag_tokens
+from training.holders import IGNORED, NAME, tag_tokens
 from training.loop import TRAIN_LENGTH, load_model
 
 NAMED, SEVERAL, NOBODY = 1900, 300, 700  # sentences with a holder, with holders who differ, and with none

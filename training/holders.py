@@ -1,7 +1,4 @@
-"""The token head that tags holders: what it learns from, and how it hangs on an encoder.
-
-It is a thin layer over the hidden states, beside the sentence head, so that both share one pass.
-"""
+"""What `stancelib.holder_head.HolderHead` learns from, and how it hangs on an encoder while that is trained."""
 
 from __future__ import annotations
 
@@ -14,29 +11,11 @@ from safetensors import safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stancelib.checkpoint import HOLDER_HEAD, middle_layer
+from stancelib.holder_head import HolderHead
 from stancelib.holders import TAGS, mentions
 
 IGNORED = -100  # positions that cross-entropy passes over
 NAME = "holder_head"
-WIDTH = 128
-
-
-class HolderHead(torch.nn.Module):
-    """Tag logits (sentences, tokens, 7) from the hidden states of a middle layer and of the last.
-
-    The middle layer knows best who the words name, the opening mark in the last what the sentence says.
-    """
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__()
-        self.token = torch.nn.Linear(2 * hidden_size, WIDTH)
-        self.sentence = torch.nn.Linear(hidden_size, WIDTH, bias=False)
-        self.tags = torch.nn.Linear(WIDTH, len(TAGS))
-
-    def forward(self, middle: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
-        inner = self.token(torch.cat([middle, last], dim=-1)) + self.sentence(last[:, :1])
-        result: torch.Tensor = self.tags(torch.relu(inner))
-        return result
 
 
 def attach_head(model: PreTrainedModel, folder: Path | None = None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import numpy as np
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 from torch.nn import functional
-from torch.utils.data import Sampler
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -27,14 +25,11 @@ from transformers import (
     PrinterCallback,
     ProgressCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
-from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from stancelib.labels import LABELS
+from stancelib.trainer import LengthGroups, StepLog, compute_precision, last_whole_checkpoint
 from training.holders import IGNORED, NAME, attach_head, tag_logits, tag_tokens
 
 # The longest sentence of the corpus has 57 words; real sentences beyond 128 tokens are rare.
@@ -85,26 +80,6 @@ def stored(weight: torch.Tensor) -> torch.Tensor:
     return weight.to(torch.float8_e4m3fn if weight.numel() >= ROUNDED_TO_8_BITS else torch.float16).contiguous()
 
 
-class LengthGroups(Sampler[int]):
-    """Sentences of like length together, in an order that depends on the seed and the epoch alone.
-
-    (So that a resumed epoch goes on in the same order; the sampler of transformers draws from the global state.)
-    """
-
-    def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
-        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        generator = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
-        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
-
-
 class StanceTrainer(Trainer):
     """Cross-entropy on the labels, mean squared error on the teacher's logits where there are any (Ba & Caruana 2014).
 
@@ -119,7 +94,7 @@ class StanceTrainer(Trainer):
     smoothing = 0.0
     head_learning_rate = 1e-3
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroups:
         lengths = [len(example["input_ids"]) for example in self.train_dataset]
         return LengthGroups(lengths, self.args.train_batch_size, self.args.seed)
 
@@ -161,31 +136,6 @@ class StanceTrainer(Trainer):
         return optimizer
 
 
-class StepLog(TrainerCallback):
-    """Every logged step as a line of ``log.jsonl``; lines past the step that a resumed run goes on from are dropped."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self.path.exists():
-            lines = [line for line in self.path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
-            self.path.write_text("".join(line for line in lines if json.loads(line)["step"] <= state.global_step))
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        with self.path.open("a") as log:
-            log.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
-
-
 class QuietProgress(ProgressCallback):
     """The progress bar without a printed dict a step; the figures are in the log."""
 
@@ -215,13 +165,6 @@ def macro_f1(prediction: EvalPrediction) -> dict[str, float]:
     }
 
 
-def precision_of_this_machine() -> str:
-    """``"bf16"`` where the hardware multiplies it natively (twice as fast), else ``"fp32"``."""
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
-
-
 def logits_of(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str], bf16: bool = False
 ) -> np.ndarray:
@@ -236,15 +179,6 @@ def logits_of(
             logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         result[indices] = logits.float().numpy()
     return result
-
-
-def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest ``checkpoint-*`` of ``folder``; one that a kill left half written is deleted."""
-    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
-        if (path / "trainer_state.json").is_file():  # what the Trainer writes last
-            return str(path)
-        shutil.rmtree(path)
-    return None
 
 
 def data_hash(examples: list[Example]) -> str:
@@ -292,7 +226,7 @@ def fit(
         "holder_weight": holder_weight,
         "label_smoothing": smoothing,
         "frozen_layers": frozen_layers,
-        "precision": precision_of_this_machine(),
+        "precision": compute_precision(),
         "train_sentences": len(train),
         "validation_sentences": len(validation),
         "data_sha256": data_hash(train),
@@ -353,7 +287,8 @@ def fit(
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(QuietProgress())
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(output / "checkpoints"))
+    last = last_whole_checkpoint(output / "checkpoints")
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
     trainer.save_model(str(output))
     record = {
         **settings,
