@@ -1,11 +1,11 @@
 """How fast stancelib is beside plain transformers on the same checkpoint: one command, one table.
 
     python benchmarks/speed.py                          # about an hour on two cores
-    python benchmarks/speed.py --text sentences.jsonl   # your own text, a sentence a row
+    python benchmarks/speed.py --texts sentences.jsonl.gz --sentences 600   # your own text, a sentence a row
     python benchmarks/speed.py --sentences 40 --rounds 1 --no-write
 
 Each figure and its rival are measured in the same run, in turns; figures are medians over the rounds, with the lowest
-and the highest. Run it on an idle machine. Writes ``benchmarks/speed.json`` and the table in ``benchmarks/README.md``.
+and the highest. Run it on an idle machine. Writes ``benchmarks/speed.json`` and ``benchmarks/speed.md``.
 Needs the extra ``train``.
 """
 
@@ -33,8 +33,7 @@ from stancelib.batching import batches, pad
 from stancelib.runtime import open_runtime
 from stancelib.sentences import split
 from stancelib.tokens import Encoder
-from training import corpus
-from training.card import rewrite_section
+from training import corpus, real
 
 HERE = Path(__file__).resolve().parent
 BATCH_SIZES = (8, 16, 32, 64)
@@ -49,6 +48,14 @@ START_PIPELINE = (
     "import sys; from transformers import pipeline; "
     "pipeline('text-classification', model=sys.argv[1], device='cpu')(sys.argv[2])"
 )
+# In bytes. Linux hands the resource usage of whoever starts a process down to it, so that is no measure there.
+PEAK = """
+import resource
+try:
+    print(next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
+except OSError:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
 
 
 @dataclass(frozen=True)
@@ -118,15 +125,16 @@ def child(code: str, *arguments: str) -> tuple[float, float]:
     """Seconds from the start of an interpreter to its end, and its peak memory in MB."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
+    ended = subprocess.run(
+        [sys.executable, "-c", code + PEAK, *arguments],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env=environment,
     )
-    _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"python -c {code!r} ended with code {process.returncode}")
-    return seconds, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    if ended.returncode:
+        raise SystemExit(f"python -c {code!r} ended with code {ended.returncode}")
+    return seconds, float(ended.stdout.split()[-1]) / 1e6
 
 
 def sentences_of(path: Path | None, count: int) -> list[str]:
@@ -134,7 +142,7 @@ def sentences_of(path: Path | None, count: int) -> list[str]:
     if path is None:
         texts = [row["text"] for split_ in ("test", "validation") for row in corpus.load(split_)]
     else:
-        texts = [row["text"] for _, row in corpus.read_jsonl(path)]
+        texts = real.read_texts(path)
     texts = list(dict.fromkeys(text for text in texts if text.strip()))
     if len(texts) < count:
         raise SystemExit(f"{path or 'seeds/'} has {len(texts):,} sentences, not {count:,}; pass --sentences")
@@ -151,7 +159,7 @@ def articles_of(path: Path | None, count: int, takes_position: Callable[[list[st
         positions = [row["text"] for row in corpus.load("test") if row["label"] != "neutral"]
         others = [row["text"] for row in corpus.load_all() if "offtopic" in row["phenomena"]]
     else:
-        texts = sentences_of(path, min(4 * count, sum(1 for _ in path.open(encoding="utf-8"))))
+        texts = sentences_of(path, min(4 * count, len({text for text in real.read_texts(path) if text.strip()})))
         takes = takes_position(texts)
         positions = [text for text, position in zip(texts, takes, strict=True) if position]
         others = [text for text, position in zip(texts, takes, strict=True) if not position]
@@ -187,7 +195,7 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Figure], dict[str, Any]
     classifier = StanceClassifier.from_pretrained(arguments.model)
     checkpoint = classifier.checkpoint
     folder = str(checkpoint.folder)
-    texts = sentences_of(arguments.text, arguments.sentences)
+    texts = sentences_of(arguments.texts, arguments.sentences)
     encoder = Encoder(checkpoint.folder, checkpoint.max_tokens)
     runtime = open_runtime(checkpoint)
     pipe = pipeline(
@@ -241,7 +249,7 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Figure], dict[str, Any]
     def exact_positions(sentences: list[str]) -> list[bool]:
         return [prediction.label != "neutral" for prediction in classifier.predict(sentences)]
 
-    articles = articles_of(arguments.articles or arguments.text, arguments.sentences, exact_positions)
+    articles = articles_of(arguments.articles or arguments.texts, arguments.sentences, exact_positions)
     pieces = [article[low:high] for article in articles for low, high in split(article)]
     news = in_turns(
         rounds,
@@ -253,8 +261,8 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Figure], dict[str, Any]
     exact = [prediction.label for prediction in classifier.predict(pieces)]
     read = [sentence.prediction for doc in classifier.analyze_many(articles, exact=False) for sentence in doc.sentences]
     positions = sum(label != "neutral" for label in exact)
-    skipped = sum(prediction.skipped for prediction in read)
-    missed = sum(label != "neutral" and prediction.skipped for label, prediction in zip(exact, read, strict=True))
+    skipped = sum(prediction.gated for prediction in read)
+    missed = sum(label != "neutral" and prediction.gated for label, prediction in zip(exact, read, strict=True))
 
     default, batched = "pipeline, as it comes", f"pipeline, batches of {best}, its best"
     figures = [
@@ -279,7 +287,7 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Figure], dict[str, Any]
         "padding": padding_waste([len(ids) for ids in encoded]),
         "rounds": rounds,
         "pipeline_batch_sizes": {size: rate[0] for size, rate in tried.items()},
-        "text": "seeds/" if arguments.text is None else "a file of real sentences",
+        "text": "seeds/" if arguments.texts is None else "a file of real sentences",
         "news": {
             "articles": len(articles),
             "sentences": len(pieces),
@@ -333,8 +341,8 @@ def report(figures: Sequence[Figure], facts: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", help="a shipped model's name or a checkpoint folder (default: the shipped one)")
-    parser.add_argument("--text", type=Path, help="JSON Lines of sentences, each row with a text (default: seeds/)")
-    parser.add_argument("--articles", type=Path, help="JSON Lines of sentences to make the news of (default: --text)")
+    parser.add_argument("--texts", type=Path, help="JSON Lines of sentences, gzipped or not (default: seeds/)")
+    parser.add_argument("--articles", type=Path, help="JSON Lines of sentences to make the news of (default: --texts)")
     parser.add_argument("--sentences", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-write", action="store_true", help="print only, to try something out")
@@ -345,7 +353,7 @@ def main() -> None:
     if not arguments.no_write:
         record = facts | {"figures": [asdict(figure) | {"ratio": figure.ratio} for figure in figures]}
         (HERE / "speed.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        rewrite_section(HERE / "README.md", "speed", text)
+        (HERE / "speed.md").write_text(f"# Speed\n\n{text}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

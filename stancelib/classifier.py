@@ -17,6 +17,7 @@ from stancelib.checkpoint import HOLDER_HEAD, Checkpoint
 from stancelib.corpus import Source, as_source
 from stancelib.document import Document, build
 from stancelib.errors import InputError, ModelError
+from stancelib.gate import Gate
 from stancelib.holders import Holder, find_holders, mentions, softmax, stance_probabilities
 from stancelib.labels import LABELS
 from stancelib.prediction import Prediction
@@ -213,19 +214,26 @@ class StanceClassifier:
             ModelError: the model has no holder head, or other labels than ours.
         """
         _checked([text], "raise", single=True)
-        return next(self.analyze_many([Source(text, title)]))
+        return next(self.analyze_many([Source(text, title)], exact=True))
 
-    def analyze_many(self, documents: Iterable[Any], *, invalid: Invalid = "raise") -> Iterator[Document]:
+    def analyze_many(
+        self, documents: Iterable[Any], *, invalid: Invalid = "raise", exact: bool = False
+    ) -> Iterator[Document]:
         """Read texts one after the other, in order and in bounded memory; see `stancelib.corpus` for tables of them.
+
+        Sentences that surely take no position are recognised by a cheap first stage (`stancelib.gate`) and not read by
+        the model: ``prediction.gated`` marks them. They are ``neutral``, without holders. A model folder without a
+        ``gate.safetensors`` reads every sentence.
 
         Args:
             documents: strings, or mappings with ``text`` and perhaps ``title`` and ``date`` (ISO, ``"2024-05-17"``).
             invalid: what to do with a text that is missing or blank: ``"raise"`` an `InputError` that names it, after
                 all before it, or ``"skip"`` it.
+            exact: have the model read every sentence.
 
         Raises:
             InputError: see above.
-            ModelError: the model has no holder head, or other labels than ours.
+            ModelError: the model has no holder head, or other labels than ours; or its first stage is damaged.
         """
         self._check_holders()
         if self.labels != LABELS:
@@ -236,9 +244,9 @@ class StanceClassifier:
         _check_invalid(invalid)
         if isinstance(documents, (str, Mapping)):
             raise InputError("analyze_many takes an iterable of texts; for one text call analyze")
-        return self._analyze_many(documents, invalid)
+        return self._analyze_many(documents, invalid, None if exact else Gate.open(self.checkpoint.folder))
 
-    def _analyze_many(self, documents: Iterable[Any], invalid: Invalid) -> Iterator[Document]:
+    def _analyze_many(self, documents: Iterable[Any], invalid: Invalid, gate: Gate | None) -> Iterator[Document]:
         waiting: list[tuple[Source, list[tuple[int, int]]]] = []
         count = 0
         for number, element in enumerate(documents):
@@ -249,17 +257,20 @@ class StanceClassifier:
                 waiting.append((source, spans))
                 count += len(spans)
             elif invalid == "raise":
-                yield from self._read(waiting)
+                yield from self._read(waiting, gate)
                 raise InputError(
                     f"documents[{number}] is {wrong}{_ADVICE.replace('get None in its place', 'leave it out')}"
                 )
             if count >= WINDOW:
-                yield from self._read(waiting)
+                yield from self._read(waiting, gate)
                 waiting, count = [], 0
-        yield from self._read(waiting)
+        yield from self._read(waiting, gate)
 
-    def _read(self, sources: list[tuple[Source, list[tuple[int, int]]]]) -> Iterator[Document]:
-        predictions = iter(self.predict([source.text[start:end] for source, spans in sources for start, end in spans]))
+    def _read(self, sources: list[tuple[Source, list[tuple[int, int]]]], gate: Gate | None) -> Iterator[Document]:
+        sentences = [source.text[start:end] for source, spans in sources for start, end in spans]
+        gated = gate.predictions(sentences) if gate else [None] * len(sentences)
+        read = iter(self.predict([text for text, told in zip(sentences, gated, strict=True) if told is None]))
+        predictions = iter([next(read) if told is None else told for told in gated])
         for source, spans in sources:
             yield build(source.text, spans, list(itertools.islice(predictions, len(spans))), source.title, source.date)
 
@@ -269,19 +280,18 @@ class StanceClassifier:
 
     def _predict_valid(self, texts: list[str | None], abstain_below: float) -> list[Prediction | None]:
         """Predictions for the texts, None for None."""
-        present = [text for text in texts if text is not None]
+        present = list(dict.fromkeys(text for text in texts if text is not None))
         if not present:
             return [None] * len(texts)
         encoded = self._encoder(present)
-        made: list[Prediction | None] = [None] * len(present)
+        made: dict[str, Prediction] = {}  # what stands there twice is computed once
         for group, stances, tags in self._run(encoded):
             for row, (index, probabilities) in enumerate(zip(group, softmax(stances).tolist(), strict=True)):
                 item = encoded[index]
                 holders = () if tags is None else find_holders(present[index], item.offsets, tags[row, : len(item.ids)])
                 scores = dict(zip(self.labels, probabilities, strict=True))
-                made[index] = _prediction(present[index], scores, item.truncated, holders, abstain_below)
-        in_order = iter(made)
-        return [None if text is None else next(in_order) for text in texts]
+                made[present[index]] = _prediction(present[index], scores, item.truncated, holders, abstain_below)
+        return [None if text is None else made[text] for text in texts]
 
     def _run(
         self, encoded: list[Encoded]
@@ -407,6 +417,6 @@ def analyze(text: str, *, title: str | None = None) -> Document:
     return default_classifier().analyze(text, title=title)
 
 
-def analyze_many(documents: Iterable[Any], *, invalid: Invalid = "raise") -> Iterator[Document]:
+def analyze_many(documents: Iterable[Any], *, invalid: Invalid = "raise", exact: bool = False) -> Iterator[Document]:
     """Read texts one after the other with the shipped default model; see `StanceClassifier.analyze_many`."""
-    return default_classifier().analyze_many(documents, invalid=invalid)
+    return default_classifier().analyze_many(documents, invalid=invalid, exact=exact)

@@ -226,7 +226,6 @@ def predict(
         if kind is None:
             _print_lines(results, table)
         else:
-            guard: dict[str, Any] = {"raw": True} if raw else {}
             with Writer(
                 path or sys.stdout,
                 kind,
@@ -235,7 +234,7 @@ def predict(
                 table.schema,
                 labels=classifier.labels,
                 holders=classifier.checkpoint.has_holders,
-                **guard,
+                raw=raw,
             ) as writer:
                 _write(results, table, writer)
     except KeyboardInterrupt:
@@ -528,6 +527,14 @@ def analyze(
         typer.Option(help="Write a page to read: the text with its stances, or the overview of several documents."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Have the model read every sentence. Of several texts it does not read those that a cheap first stage "
+            "tells to take no position; of a single text it always reads all.",
+        ),
+    ] = False,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="A shipped model's name, a checkpoint folder, or a hub id.")
     ] = None,
@@ -548,15 +555,20 @@ def analyze(
         check_target(html, overwrite)
     classifier = StanceClassifier.from_pretrained(model)
     unusable: list[str] = []
-    documents = classifier.analyze_many(_usable(_sources(inputs, text_column, title_column, date_column), unusable))
+    documents = classifier.analyze_many(
+        _usable(_sources(inputs, text_column, title_column, date_column), unusable),
+        exact=exact or _is_one_text(inputs),
+    )
     if output is not None:
         counted_by = PERIODS[PERIODS.index(period.value)]
         documents = write_tables(documents, output, FORMATS[f".{format_.value}"], counted_by, overwrite)
     kept: list[Document] = []
-    count = 0
+    count = sentences = gated = 0
     try:
         with _count_bar("documents") as advance:
             for document in documents:
+                sentences += len(document)
+                gated += sum(sentence.prediction.gated for sentence in document)
                 if output is None and (html is None or count == 0):
                     _print_map(document, first=count == 0)
                 if html is not None:
@@ -572,11 +584,22 @@ def analyze(
         _say(f"left out: {line}")
     if len(unusable) > _Tally.shown:
         _say(f"left out: {len(unusable) - _Tally.shown:,} more")
+    if gated:
+        _say(
+            f"{gated:,} of {sentences:,} sentences were told to take no position by the first stage, and not read by "
+            "the model; --exact has it read all"
+        )
     if output is not None:
         _say(f"{count:,} documents in {output}")
     if count == 0:
         _say("error: no text to read")
         raise typer.Exit(1)
+
+
+def _is_one_text(inputs: list[str]) -> bool:
+    if len(inputs) != 1:
+        return False
+    return inputs == ["-"] or (Path(inputs[0]).is_file() and format_of(inputs[0]) in (None, "lines"))
 
 
 def _sources(

@@ -43,6 +43,7 @@ TABLES: dict[str, dict[str, type]] = {
         "confidence": float,
         **{f"p_{label}": float for label in LABELS},
         "holders": str,
+        "gated": bool,
         "text": str,
     },
     "periods": {
@@ -174,6 +175,7 @@ def sentence_rows(document: Document, number: int) -> list[dict[str, Any]]:
             "confidence": round(sentence.prediction.confidence, 4),
             **{f"p_{label}": round(p, 4) for label, p in sentence.prediction.probabilities.items()},
             "holders": " | ".join(f"{holder.text or '(author)'}: {holder.stance}" for holder in sentence.holders),
+            "gated": sentence.prediction.gated,
             "text": sentence.text,
         }
         for index, sentence in enumerate(document.sentences, 1)

@@ -24,6 +24,8 @@ class Prediction:
         holders: whose position the text gives, as spans of ``text``, each with its own stance; the author first. Empty
             when it gives nobody's, or the model has no holder head.
         truncated: True when the text was longer than the model reads, so that only its beginning counted.
+        gated: True when a corpus command's first stage (`stancelib.gate`) told that the text surely takes no position,
+            and the model did not read it; the probabilities are then the first stage's.
     """
 
     label: str | None
@@ -32,6 +34,7 @@ class Prediction:
     text: str = field(repr=False)
     truncated: bool = False
     holders: tuple[Holder, ...] = ()
+    gated: bool = False
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{label!r}: {p:.2f}" for label, p in self.probabilities.items())

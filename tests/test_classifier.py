@@ -314,3 +314,12 @@ def test_torch_missing_names_the_extra():
     code = "import sys; sys.modules['torch'] = None; import stancelib\n"
     ran = python("-c", code + "stancelib.StanceClassifier.from_pretrained(backend='torch')")
     assert 'pip install "stancelib[train]"' in ran.stderr
+
+
+def test_a_text_that_stands_there_twice_is_computed_once_and_told_at_each_place(clf, monkeypatch):
+    run, seen = clf._runtime, []
+    monkeypatch.setattr(clf, "_runtime", lambda ids, mask: seen.append(len(ids)) or run(ids, mask))
+    texts = ["They must leave.", "It rained.", "They must leave."]
+    first, second, third = clf.predict(texts)
+    assert sum(seen) == 2
+    assert (first.text, second.text, third) == (texts[0], texts[1], first)

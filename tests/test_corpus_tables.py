@@ -173,7 +173,7 @@ def table(folder: Path, name: str, kind: str) -> list[dict[str, Any]]:
     if kind == "jsonl":
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     with path.open(newline="", encoding="utf-8") as file:
-        kinds = TABLES[name]
+        kinds = TABLES[name] | {"gated": "true".__eq__}
         return [
             {key: kinds[key](value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
         ]
@@ -215,6 +215,7 @@ class TestTables:
             "p_oppose": 0.1,
             "p_neutral": 0.8,
             "holders": "Berlin: oppose | Ada Berg: support",
+            "gated": False,
             "text": "Berlin said “no” to sending soldiers, ships, and aircraft, and\nAda Berg yes.",
         }
         assert sentences[1]["holders"] == "(author): oppose"

@@ -207,7 +207,7 @@ def main(argv: list[str] | None = None) -> None:
     if checkpoint.has_holders:
         for split in documents.SPLITS:
             texts_of_split = documents.load(split)
-            found = list(classifier.analyze_many([document["text"] for document in texts_of_split]))
+            found = list(classifier.analyze_many([document["text"] for document in texts_of_split], exact=True))
             whole[split] = {"documents": len(found), **document_scores(texts_of_split, found)}
             print(card.document_line(split, whole[split]))
     suite = behaviour.measure(classifier)
@@ -228,6 +228,8 @@ def main(argv: list[str] | None = None) -> None:
         "behaviour": suite,
         "abstention": measured[list(measured)[-1]]["abstention"],  # of real sentences, where there are any
     }
+    if "gate" in before:  # `training.gate` measures it, and the model has no part in it
+        written["gate"] = before["gate"]
     (checkpoint.folder / "metrics.json").write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     (checkpoint.folder / "README.md").write_text(card.model_card(written), encoding="utf-8")
     if arguments.readme:

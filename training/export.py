@@ -28,7 +28,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import stancelib.export
 from stancelib.calibration import divide, fit_temperature, last_layer
-from stancelib.checkpoint import Checkpoint
+from stancelib.checkpoint import GATE, Checkpoint
 from stancelib.classifier import StanceClassifier
 from stancelib.holders import softmax
 from stancelib.labels import LABELS
@@ -128,6 +128,9 @@ def export(source: Path, output: Path, words: int | None = None, unlabelled: Pat
         "parameters": sum(weight.numel() for module in (model, head) for weight in module.parameters()),
     }
     (part / "training.json").write_text(json.dumps(history, indent=1) + "\n")
+    # The first stage is learnt without the model (`training.gate`) and goes with any weights.
+    if (output / GATE).is_file():
+        shutil.copyfile(output / GATE, part / GATE)
     size = Checkpoint.open(part).size()
     if size > LARGEST_FOLDER:
         raise SystemExit(f"{part} has {size / 1e6:.1f} MB, more than {LARGEST_FOLDER / 1e6:.0f}")
