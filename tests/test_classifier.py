@@ -200,7 +200,7 @@ def test_prediction_prints_compares_copies_and_travels(clf: StanceClassifier):
     assert found == clf.predict(found.text) == pickle.loads(pickle.dumps(found)) == copy.deepcopy(found)
     assert len({found, clf.predict(found.text)}) == 1
     assert json.loads(found.to_json()) == found.to_dict()
-    assert set(found.to_dict()) == {"label", "confidence", "probabilities", "text", "truncated", "holders"}
+    assert set(found.to_dict()) == {"label", "confidence", "probabilities", "text", "gated", "truncated", "holders"}
     with pytest.raises(AttributeError):
         found.label = "support"
 
