@@ -5,9 +5,14 @@
 oppose  0...  Norda rules out soldiers on the ground.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+# onnxruntime 1.32 sends usage data over the network and writes to ~/.cache/Microsoft unless this is set before it is
+# imported; the thread that does so also hangs forked processes when they end.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from stancelib.classifier import StanceClassifier, analyze, analyze_many, predict
 from stancelib.document import Balance, Document, Evidence, HolderStance, Sentence

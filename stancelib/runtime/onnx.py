@@ -22,20 +22,14 @@ if TYPE_CHECKING:
 _sessions: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def _never_end_in_child() -> None:
-    """Run no destructor of onnxruntime in a forked process: they wait for threads that the fork left behind.
-
-    Seen with 1.32: a child that ended by `sys.exit` hung, or was aborted. Those of `multiprocessing` end otherwise.
-    """
+def _keep_in_child() -> None:
+    # The destructor of a session waits for its threads, which a fork leaves behind: it must never run in the child.
     for session in _sessions:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "on_exit"):  # glibc: called first of all exit handlers, with the exit status
-        libc.on_exit(libc._exit, None)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_never_end_in_child)
+    os.register_at_fork(after_in_child=_keep_in_child)
 
 
 def load_onnx(checkpoint: Checkpoint, threads: int | None = None) -> Runtime:
