@@ -64,6 +64,11 @@ EARLIER = {
         folder="models/base",
         sha256="ac4ae4d760d81d49f6c480214770a07e78dd41a002ad5cef6526c8319dd69aba",
     ),
+    "v0.2": Earlier(
+        commit="5c03d9a",
+        folder="models/base",
+        sha256="17e76c061a6d6fb9a7479fdda8651081ff48b25f6d7fa2e053038dcaed310fd9",
+    ),
 }
 
 
