@@ -42,10 +42,10 @@ lint: $(VENV)/.dev ## mend style, check types
 
 model: $(VENV)/.dev ## train the shipped model anew (hours; goes on where it was stopped)
 	$(BIN)/python -m training.corpus check
-	$(BIN)/python -m training.teacher --base v0.1 --output runs/teacher --since part30 --replay 3500 --frozen-layers 6 \
-		--epochs 1 --evaluations 1 --seed 4 $(if $(UNLABELLED),--unlabelled $(UNLABELLED))
-	$(BIN)/python -m training.export runs/teacher --output models/base $(if $(UNLABELLED),--unlabelled $(UNLABELLED))
-	$(BIN)/python -m training.fit_holders models/base
+	$(BIN)/python -m training.teacher --base mpnet --output runs/teacher --epochs 3 --evaluations 3 --seed 6 --smoothing 0 \
+		$(if $(UNLABELLED),--unlabelled $(UNLABELLED))
+	$(BIN)/python -m training.average v0.2 runs/teacher --shares 0.3 0.7 --output runs/average
+	$(BIN)/python -m training.export runs/average --output models/base --words 15400 $(if $(UNLABELLED),--unlabelled $(UNLABELLED))
 	$(MAKE) evaluate
 
 evaluate: $(VENV)/.dev ## measure the shipped model and write the figures

@@ -23,6 +23,7 @@ TAGS: tuple[str, ...] = ("O", *(f"{part}-{label}" for label in LABELS for part i
 _ALLOWED = np.array([[not tag.startswith("I") or before[2:] == tag[2:] for tag in TAGS] for before in TAGS], dtype=bool)
 _FORBIDDEN = np.where(_ALLOWED, 0.0, -np.inf)
 _ARTICLES = ("the", "a", "an")  # which name nobody when they stand alone
+_DANGLING = re.compile(r"(?:\s*,|\s+(?:and|or))\s*\Z", re.IGNORECASE)  # what parts one name from the next
 _OPENING = np.array([-np.inf if tag.startswith("I") else 0.0 for tag in TAGS])
 
 
@@ -82,6 +83,8 @@ def find_holders(text: str, offsets: Sequence[tuple[int, int]], logits: NDArray[
             continue
         # The mark at the end lies at (0, 0).
         start, end = _whole_words(text, offsets[first][0], max(end for _, end in offsets[first:last]))
+        if dangling := _DANGLING.search(text, start, end):
+            end = dangling.start()
         if text[start:end].casefold() in _ARTICLES:
             continue
         if start < end and not any(start < holder.end and holder.start < end for holder in found):
