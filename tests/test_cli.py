@@ -281,21 +281,29 @@ def test_head_ends_it_quietly(tmp_path: Path):
 
 def test_ctrl_c_keeps_what_was_done(tmp_path: Path):
     source, target = tmp_path / "long.txt", tmp_path / "out.jsonl"
-    source.write_text("".join(f"They must leave town number {n} now.\n" for n in range(200_000)))
+    source.write_text("".join(f"Leave {n}.\n" for n in range(200_000)))
     part = target.with_name("out.jsonl.part")
-    ran = subprocess.Popen([*COMMAND, "predict", source, "-o", target], stderr=subprocess.PIPE, text=True)
+    ran = subprocess.Popen(
+        [*COMMAND, "predict", source, "-o", target],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which shells ignore in the background
+    )
     for _ in range(600):
         if part.exists() and part.stat().st_size > 0:
             break
         time.sleep(0.1)
     ran.send_signal(signal.SIGINT)
-    _, err = ran.communicate(timeout=60)
+    try:
+        _, err = ran.communicate(timeout=60)
+    finally:
+        ran.kill()
     assert ran.returncode == 130
     assert "interrupted" in err
     assert "Traceback" not in err
     assert not target.exists()
     rows = [json.loads(line) for line in part.read_text().splitlines()]
-    assert [row["text"] for row in rows] == [f"They must leave town number {n} now." for n in range(len(rows))]
+    assert [row["text"] for row in rows] == [f"Leave {n}." for n in range(len(rows))]
     assert rows
 
 

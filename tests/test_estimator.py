@@ -174,9 +174,9 @@ def test_pipeline_and_search(fitted: StanceEstimator):
 
 def test_cross_validation_and_calibration(fitted: StanceEstimator):
     proba = cross_val_predict(StanceEstimator(BASE), TEXTS, WORDS, cv=4, method="predict_proba")
-    assert ((proba[:, 1] > 0.5) == RELEVANT).mean() > 0.8
+    assert ((proba[:, 1] > 0.5) == RELEVANT).mean() > 0.7
     calibrated = CalibratedClassifierCV(StanceEstimator(BASE), cv=3, ensemble=False).fit(np.array(TEXTS), WORDS)
-    assert ((calibrated.predict_proba(np.array(TEXTS))[:, 1] > 0.5) == RELEVANT).mean() > 0.8
+    assert ((calibrated.predict_proba(np.array(TEXTS))[:, 1] > 0.5) == RELEVANT).mean() > 0.7
 
 
 def test_clones_and_pickles(fitted: StanceEstimator, tmp_path: Path):

@@ -222,7 +222,10 @@ def test_a_damaged_file_is_named(folder: Path, backend: str, damage, file: str):
 
 
 def test_flipped_bits_in_headers_end_in_a_clear_error_or_none(folder: Path):
-    """A bit in the first kilobytes of each file; what still loads must still answer or say why not."""
+    """A bit in the first kilobytes of each file; what still loads must still answer or say why not.
+
+    (A bit may change a letter of a label, which is then another label.)
+    """
     random_ = random.Random(1)
     for file in FILES:
         path, whole = folder / file, (small_model() / file).read_bytes()
@@ -231,7 +234,8 @@ def test_flipped_bits_in_headers_end_in_a_clear_error_or_none(folder: Path):
             changed[random_.randrange(min(len(whole), 2000))] ^= 1 << random_.randrange(8)
             path.write_bytes(changed)
             try:
-                assert answer(folder, "onnx") in ("support", "oppose", "neutral")
+                classifier = StanceClassifier.from_pretrained(folder)
+                assert classifier.predict("They send troops.").label in classifier.labels
             except StancelibError as error:
                 assert str(folder) in str(error)
         path.write_bytes(whole)

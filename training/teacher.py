@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--smoothing", type=float, default=0.05, help="of the labels")
     parser.add_argument("--frozen-layers", type=int, default=0, help="so many lower layers stay as they are")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sentences", type=int, help="train on the first so many of the corpus, to try something out")
+    parser.add_argument("--sentences", type=int, help="of each split of the corpus only so many, to try something out")
     parser.add_argument("--since", default="", help="the first batch that --base has not seen, such as part30")
     parser.add_argument("--replay", type=int, help="with --since: so many sentences of the batches before, at random")
     parser.add_argument("--evaluations", type=int, default=2, help="validations and checkpoints in an epoch")
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
         model,
         tokenizer,
         examples(rows + labelled["train"] * arguments.real_copies),
-        examples(corpus.load("validation") + labelled["validation"]),
+        examples(corpus.load("validation")[: arguments.sentences] + labelled["validation"]),
         arguments.output,
         epochs=arguments.epochs,
         learning_rate=arguments.learning_rate,
