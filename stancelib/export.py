@@ -33,6 +33,7 @@ _STORED = {
 }
 _SMALL = 256  # values: tensors below that stay in the graph
 _TAGGER = "tagger."
+_RUNTIME = "com.microsoft"  # the domain of ONNX Runtime's own operators
 
 
 def half(weight: torch.Tensor) -> torch.Tensor:
@@ -190,11 +191,27 @@ def _share_weights(
         graph_model.graph.initializer.append(shared)
         if shared.name != wide:
             casts.append(onnx.helper.make_node("Cast", [shared.name], [wide], to=onnx.TensorProto.FLOAT))
-        if transposed:
+        if transposed and not _multiply_transposed(graph_model, tensor.name, wide):
             casts.append(onnx.helper.make_node("Transpose", [wide], [tensor.name], perm=[1, 0]))
     nodes = list(graph_model.graph.node)
     del graph_model.graph.node[:]
     graph_model.graph.node.extend(casts + nodes)
+
+
+def _multiply_transposed(graph_model: onnx.ModelProto, name: str, stored: str) -> bool:
+    """Let the products by ``name`` read ``stored``, its transpose, instead, if products are all that uses it.
+
+    ONNX Runtime's own operator does so without the copy in 32 bits that a Transpose makes of each weight at load.
+    """
+    users = [node for node in graph_model.graph.node if name in node.input]
+    if not all(node.op_type == "MatMul" and list(node.input).index(name) == 1 for node in users):
+        return False
+    for node in users:
+        node.op_type, node.domain, node.input[1] = "FusedMatMul", _RUNTIME, stored
+        node.attribute.append(onnx.helper.make_attribute("transB", 1))
+    if all(opset.domain != _RUNTIME for opset in graph_model.opset_import):
+        graph_model.opset_import.append(onnx.helper.make_opsetid(_RUNTIME, 1))
+    return True
 
 
 def _stored_tensors(folder: Path, file_name: str, prefix: str) -> dict[str, dict[str, Any]]:
