@@ -25,6 +25,7 @@ from stancelib.errors import FileError, InputError, MissingExtraError, ModelErro
 from stancelib.evaluation import bootstrap, metrics
 from stancelib.holders import softmax
 from stancelib.labels import LABELS
+from stancelib.sheets import guarded
 from stancelib.tokens import Encoder
 
 if TYPE_CHECKING:
@@ -686,7 +687,7 @@ def _write_predictions(
     labels: Sequence[str],
     folds: NDArray[np.int64] | None = None,
 ) -> None:
-    """Place, text, label, group and fold of each row, and what was predicted for it."""
+    """Place, text, label, group and fold of each row, and what was predicted for it; cells are `guarded`."""
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8", newline="", errors="replace") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -696,10 +697,8 @@ def _write_predictions(
             mine = [*([data.groups[index]] if data.groups is not None else [])]
             mine += [str(folds[index])] if folds is not None else []
             best = int(row.argmax())
-            table.writerow(
-                [data.places[index], data.texts[index], data.labels[index], *mine, labels[best]]
-                + [f"{p:.4f}" for p in (row[best], *row)]
-            )
+            cells = [data.places[index], data.texts[index], data.labels[index], *mine, labels[best]]
+            table.writerow([*map(guarded, cells), *(f"{p:.4f}" for p in (row[best], *row))])
     part.replace(path)
 
 

@@ -23,7 +23,7 @@ TAGS: tuple[str, ...] = ("O", *(f"{part}-{label}" for label in LABELS for part i
 _ALLOWED = np.array([[not tag.startswith("I") or before[2:] == tag[2:] for tag in TAGS] for before in TAGS], dtype=bool)
 _FORBIDDEN = np.where(_ALLOWED, 0.0, -np.inf)
 _ARTICLES = ("the", "a", "an")  # which name nobody when they stand alone
-_DANGLING = re.compile(r"(?:\s*,|\s+(?:and|or))\s*\Z", re.IGNORECASE)  # what parts one name from the next
+_DANGLING = re.compile(r"(?:\s*,|\s+(?:and|or)|['’])\s*\Z", re.IGNORECASE)  # what parts a name from what follows
 _OPENING = np.array([-np.inf if tag.startswith("I") else 0.0 for tag in TAGS])
 
 

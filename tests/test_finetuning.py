@@ -27,7 +27,7 @@ from stancelib.calibration import fit_temperature, last_layer
 from stancelib.checkpoint import DEFAULT_MODEL, HOLDER_HEAD, shipped
 from stancelib.commands.train import train as train_command
 from stancelib.data import LabelledData
-from stancelib.finetuning import _Start, default_recipe, finetune, hold_out
+from stancelib.finetuning import _Start, _write_predictions, default_recipe, finetune, hold_out
 from stancelib.holders import softmax
 from stancelib.trainer import Recipe, class_weights, fit, logits_of
 
@@ -460,3 +460,11 @@ def test_the_command_line_refuses_one_fold(coded: Path, tmp_path: Path):
     app.command()(train_command)
     ran = CliRunner().invoke(app, [str(coded), "-o", str(tmp_path / "out"), "--folds", "1"])
     assert ran.exit_code == 2
+
+
+def test_predictions_are_no_formulas(tmp_path: Path):
+    data = LabelledData("coded.csv", ['=HYPERLINK("x")'], ["support"], None, ["coded.csv, line 2"], [], [])
+    _write_predictions(tmp_path / "oof.csv", data, np.array([[0.75, 0.25]]), ["support", "oppose"])
+    (row,) = csv.DictReader((tmp_path / "oof.csv").read_text().splitlines())
+    assert row["text"] == '\'=HYPERLINK("x")'
+    assert (row["label"], row["stance"], row["p_oppose"]) == ("support", "support", "0.2500")

@@ -210,3 +210,12 @@ def test_an_article_alone_names_nobody(encode: Encoder):
     for tags, names in (([O, B_OPPOSE, O], []), ([O, B_OPPOSE, I_OPPOSE], ["The king"])):
         tags = tags + [O] * (len(item.ids) - len(tags))
         assert [holder.text for holder in find_holders(text, item.offsets, logits_of(tags))] == names
+
+
+def test_what_parts_a_name_from_its_noun_is_no_part_of_it(encode: Encoder):
+    text = "The weekly's answer was yes."
+    (item,) = encode([text])
+    last = next(index for index, (_, end) in enumerate(item.offsets) if end == text.index("'") + 1)
+    tags = [O, B_OPPOSE] + [I_OPPOSE] * (last - 1)
+    tags += [O] * (len(item.ids) - len(tags))
+    assert [holder.text for holder in find_holders(text, item.offsets, logits_of(tags))] == ["The weekly"]

@@ -89,3 +89,16 @@ def test_the_block_works(tmp_path: Path):
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == "asked"
     assert "could not be fetched" in ran.stdout
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "1"), ("0", "0")])
+def test_the_runtime_sends_no_usage_data_unless_it_is_told_to(given: str | None, kept: str):
+    """ONNX Runtime is told before it is imported; its own sockets, opened in C++, no audit hook would see."""
+    code = """
+import sys, stancelib, os
+assert "onnxruntime" not in sys.modules
+print(os.environ["ORT_DISABLE_TELEMETRY"])
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    ended = python("-c", code, env=environment | ({"ORT_DISABLE_TELEMETRY": given} if given else {}))
+    assert ended.stdout.strip() == kept, ended.stderr

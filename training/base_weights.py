@@ -69,6 +69,11 @@ EARLIER = {
         folder="models/base",
         sha256="17e76c061a6d6fb9a7479fdda8651081ff48b25f6d7fa2e053038dcaed310fd9",
     ),
+    "v0.3": Earlier(
+        commit="2b0248d",
+        folder="models/base",
+        sha256="336557a73a3601a28ebea92143d918a8d6d28f1cf1dc59ed34442c1c8ba35a85",
+    ),
 }
 
 

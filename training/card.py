@@ -161,7 +161,11 @@ def model_card(metrics: dict[str, Any]) -> str:
         "",
         "| | |",
         "|---|---|",
-        *(f"| {key.replace('_', ' ')} | {_plain(value)} |" for key, value in training.items()),
+        *(
+            f"| {key.replace('_', ' ')} | {_plain(value)} |"
+            for key, value in training.items()
+            if value not in (None, "")
+        ),
         f"| weights sha256 | `{model['sha256']}` |",
         "",
         "## How good it is",
@@ -217,6 +221,8 @@ def rewrite_section(path: Path, mark: str, content: str) -> None:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} ({_plain(share)})" for name, share in value.items())
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 

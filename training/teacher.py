@@ -14,6 +14,23 @@ from transformers import set_seed
 
 from training import base_weights, corpus, real
 from training.loop import Example, encode, fit, load_model
+from training.perturb import PERTURBATIONS, perturb
+
+
+def perturbed(rows: list[corpus.Row], count: int, seed: int) -> list[corpus.Row]:
+    """``count`` of ``rows`` drawn at random, each changed in one of the ways of `training.perturb`.
+
+    Labels stay. Nobody has said where the holders stand in the changed text, so that they are None.
+    """
+    random_ = random.Random(seed)
+    result: list[corpus.Row] = []
+    for row in random_.sample(rows, len(rows)):
+        if len(result) == count:
+            break
+        text = perturb(random_.choice(list(PERTURBATIONS)), row["text"], seed)
+        if text != row["text"]:
+            result.append(row | {"text": text, "holders": None})
+    return result
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -36,6 +53,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--sentences", type=int, help="of each split of the corpus only so many, to try something out")
     parser.add_argument("--since", default="", help="the first batch that --base has not seen, such as part30")
     parser.add_argument("--replay", type=int, help="with --since: so many sentences of the batches before, at random")
+    parser.add_argument(
+        "--perturbed", type=int, default=0, help="so many sentences of the corpus once more, changed a bit"
+    )
     parser.add_argument("--evaluations", type=int, default=2, help="validations and checkpoints in an epoch")
     arguments = parser.parse_args(argv)
     set_seed(arguments.seed)  # the new heads are drawn at random
@@ -54,6 +74,7 @@ def main(argv: list[str] | None = None) -> None:
         seen = [row for row in rows if row["batch"] < arguments.since]
         seen = random.Random(arguments.seed).sample(seen, min(arguments.replay, len(seen)))
         rows = seen + [row for row in rows if row["batch"] >= arguments.since]
+    rows += perturbed(rows, arguments.perturbed, arguments.seed)
     labelled = real.load(arguments.unlabelled) if arguments.unlabelled else {"train": [], "validation": []}
     record = fit(
         model,
@@ -74,6 +95,7 @@ def main(argv: list[str] | None = None) -> None:
             "corpus_sha256": corpus.corpus_hash(corpus.load_all()),
             "real_sentences": len(labelled["train"]),
             "real_copies": arguments.real_copies,
+            "perturbed": arguments.perturbed,
             "since": arguments.since,
             "replay": arguments.replay,
         },
