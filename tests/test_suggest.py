@@ -241,6 +241,19 @@ def test_the_command_round_by_round(tmp_path: Path, clf):
         assert [row["label"] for row in csv.DictReader(file)] == ["relevant", "irrelevant", "relevant"]
 
 
+def test_the_command_chooses_from_a_workbook(tmp_path: Path):
+    book = openpyxl.Workbook()
+    for row in (["text", "day"], *([text, 1] for text in EVERYTHING)):
+        book.active.append(row)
+    book.save(tmp_path / "pool.xlsx")
+    ended = run(tmp_path / "pool.xlsx", "-n", 4, "-o", tmp_path / "sheet.csv")
+    assert ended.exit_code == 0, ended.output
+    with (tmp_path / "sheet.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["text"] for row in rows] == [EVERYTHING[int(row["id"].removeprefix("row ")) - 2] for row in rows]
+    assert len(rows) == 4
+
+
 def test_the_command_asks_for_what_it_needs(tmp_path: Path):
     for arguments in ([], ["-o", tmp_path / "x.csv"], ["pool.csv", "--read", "a.csv", "-o", "b.csv"]):
         assert run(*arguments).exit_code == 2

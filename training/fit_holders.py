@@ -1,9 +1,9 @@
-"""Step 3: fit the head that tags holders on the encoder as it ships, rounded and frozen, and put it into the folder.
+"""Fit the head that tags holders to the encoder as it ships, averaged, rounded and frozen; and put it into the folder.
 
     python -m training.fit_holders models/base
 
-The head is thin, so that some thousand sentences are enough; the encoder, and with it every stance, stays as it is.
-Writes ``holders.safetensors``, and ``model.onnx`` anew.
+It goes on from the head that the folder has, if any. The head is thin, so that some thousand sentences are enough; the
+encoder, and with it every stance, stays as it is. Writes ``holders.safetensors``, and ``model.onnx`` anew.
 """
 
 from __future__ import annotations
@@ -26,28 +26,23 @@ from stancelib.checkpoint import HOLDER_HEAD, Checkpoint, middle_layer
 from stancelib.holder_head import HolderHead
 from training import corpus
 from training.export import write_onnx
-from training.holders import IGNORED, NAME, tag_tokens
+from training.holders import IGNORED, NAME, head_weights, tag_tokens
 from training.loop import TRAIN_LENGTH, load_model
 
-NAMED, SEVERAL, NOBODY = 1900, 300, 700  # sentences with a holder, with holders who differ, and with none
-SENTENCES = 1792  # of these, in all
+SENTENCES = 6144
+NAMED = 0.7  # of them: sentences with a holder who is named, as far as there are so many
 PORTION = 256
-EPOCHS, LEARNING_RATE, TOKENS_IN_BATCH = 14, 1e-3, 1024
-HELD_OUT = 0.1  # of the sentences, to choose the epoch and the temperature
+EPOCHS, TOKENS_IN_BATCH = 8, 1024
+LEARNING_RATE, FURTHER = 1e-3, 3e-4  # of a head that begins at random, and of one that has learnt
 
 
-def choose_rows(rows: list[corpus.Row]) -> list[corpus.Row]:
-    """Sentences to fit on: mostly such as name a holder."""
-    rows = list(rows)
-    random.Random(5).shuffle(rows)
-    named = [row for row in rows if any(holder["name"] for holder in row["holders"])]
-    chosen = named[:NAMED]
-    taken = {row["id"] for row in chosen}
-    several = [row for row in rows if len({h["stance"] for h in row["holders"] if h["name"]}) > 1][:SEVERAL]
-    chosen += [row for row in several if row["id"] not in taken]
-    chosen += [row for row in rows if not any(holder["name"] for holder in row["holders"])][:NOBODY]
-    random.Random(1).shuffle(chosen)
-    return chosen[:SENTENCES]
+def choose_rows(rows: list[corpus.Row], count: int) -> list[corpus.Row]:
+    """``count`` sentences to fit on, mostly such as name a holder; in random order."""
+    generator = random.Random(5)
+    rows = generator.sample(rows, len(rows))
+    named = [row for row in rows if any(holder["name"] for holder in row["holders"])][: round(NAMED * count)]
+    others = [row for row in rows if not any(holder["name"] for holder in row["holders"])][: count - len(named)]
+    return generator.sample(named + others, len(named + others))
 
 
 def states(
@@ -85,11 +80,18 @@ def states(
     return found
 
 
-def fit_head(sentences: list[tuple[np.ndarray, np.ndarray]], seed: int) -> tuple[HolderHead, dict[str, Any]]:
-    """The head with the lowest cross-entropy on the sentences held out, its temperature divided in; and its figures."""
+def fit_head(
+    sentences: list[tuple[np.ndarray, np.ndarray]],
+    held_out: list[tuple[np.ndarray, np.ndarray]],
+    seed: int,
+    start: dict[str, torch.Tensor] | None = None,
+) -> tuple[HolderHead, dict[str, Any]]:
+    """The head with the lowest cross-entropy on ``held_out``, its temperature divided in; and its figures.
+
+    ``start`` are the weights that it goes on from, by default random ones.
+    """
     set_seed(seed)
     size = sentences[0][0].shape[1] // 2
-    held = round(HELD_OUT * len(sentences))
 
     def stacked(part: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         hidden = torch.from_numpy(np.concatenate([states for states, _ in part]))
@@ -99,9 +101,11 @@ def fit_head(sentences: list[tuple[np.ndarray, np.ndarray]], seed: int) -> tuple
         kept = tags != IGNORED
         return hidden[kept], opening[sentence[kept]], tags[kept]
 
-    test, train = stacked(sentences[:held]), stacked(sentences[held:])
+    test, train = stacked(held_out), stacked(sentences)
     head = HolderHead(size)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
+    if start:
+        head.load_state_dict(start)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=FURTHER if start else LEARNING_RATE, weight_decay=0.01)
     steps = EPOCHS * (len(train[2]) // TOKENS_IN_BATCH + 1)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, steps)
 
@@ -139,15 +143,22 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.fit_holders", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("model", type=Path, help="a folder that training.export wrote")
     parser.add_argument("--cache", type=Path, default=Path("runs/holders"), help="where the hidden states are kept")
+    parser.add_argument("--sentences", type=int, default=SENTENCES, help=f"to fit on (default: {SENTENCES:,})")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args(argv)
     folder: Path = arguments.model
     model, tokenizer = load_model(str(folder))
     model.eval()
-    rows = corpus.load("train")
-    # Hidden states of other weights, or of other sentences, are not these.
-    cache = arguments.cache / f"{Checkpoint(folder).sha256()[:12]}-{corpus.corpus_hash(rows)[:12]}"
-    head, figures = fit_head(states(model, tokenizer, choose_rows(rows), cache), arguments.seed)
+
+    def states_of(rows: list[corpus.Row]) -> list[tuple[np.ndarray, np.ndarray]]:
+        # Hidden states of other weights, or of other sentences, are not these.
+        name = f"{Checkpoint(folder).sha256()[:12]}-{corpus.corpus_hash(rows)[:12]}"
+        return states(model, tokenizer, rows, arguments.cache / name)
+
+    chosen = choose_rows(corpus.load("train"), arguments.sentences)
+    head, figures = fit_head(
+        states_of(chosen), states_of(corpus.load("validation")), arguments.seed, head_weights(folder)
+    )
     # As it is stored, so that both backends read the same numbers.
     head.load_state_dict({name: weight.half().float() for name, weight in head.state_dict().items()})
     setattr(model, NAME, head)

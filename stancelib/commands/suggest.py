@@ -15,12 +15,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from stancelib.data import LabelledData, LeftOut, read_labelled
+from stancelib.data import LabelledData, LeftOut, open_rows, read_labelled
 from stancelib.errors import FileError
 from stancelib.sheets import Sheet, check_target
 from stancelib.suggestion import check_sheet, read_sheet
 from stancelib.suggestion import suggest as choose
-from stancelib.tables import format_of, open_table
+from stancelib.tables import format_of
 
 SHOWN = 10  # rows that can't be used
 SECONDS_BETWEEN_LINES = 20
@@ -29,7 +29,9 @@ SECONDS_BETWEEN_LINES = 20
 def suggest(
     data: Annotated[
         Path | None,
-        typer.Argument(help="Texts that nobody has coded: .txt, .csv, .tsv, .jsonl or .parquet.", show_default=False),
+        typer.Argument(
+            help="Texts that nobody has coded: .txt, .csv, .tsv, .jsonl, .parquet or .xlsx.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -95,7 +97,7 @@ def suggest(
     output = output or data.with_name(f"{data.stem}-to-code.csv")
     check_sheet(output, overwrite)
     known = [text for path in coded or () for text in _coded(path, text_column)]
-    table = open_table(data, text_column)
+    table = open_rows(data, text_column)
     texts: list[str | None] = []
     ids: list[object] = []
     for row in table.rows:
