@@ -17,7 +17,7 @@ from stancelib.checkpoint import HOLDER_HEAD, Checkpoint
 from stancelib.corpus import Source, as_source
 from stancelib.document import Document, build
 from stancelib.errors import InputError, ModelError
-from stancelib.gate import Gate
+from stancelib.gate import Gate, near_the_military
 from stancelib.holders import Holder, find_holders, mentions, softmax, stance_probabilities
 from stancelib.labels import LABELS
 from stancelib.prediction import Prediction
@@ -221,8 +221,9 @@ class StanceClassifier:
     ) -> Iterator[Document]:
         """Read texts one after the other, in order and in bounded memory; see `stancelib.corpus` for tables of them.
 
-        Sentences that surely take no position are recognised by a cheap first stage (`stancelib.gate`) and not read by
-        the model: ``prediction.gated`` marks them. They are ``neutral``, without holders. A model folder without a
+        Sentences that surely take no position are recognised by a cheap first stage (`stancelib.gate`), as are passages
+        that are far from any word of the military, and not read by the model: ``prediction.gated`` marks them. They are
+        ``neutral``, without holders. A model folder without a
         ``gate.safetensors`` reads every sentence.
 
         Args:
@@ -267,8 +268,12 @@ class StanceClassifier:
         yield from self._read(waiting, gate)
 
     def _read(self, sources: list[tuple[Source, list[tuple[int, int]]]], gate: Gate | None) -> Iterator[Document]:
-        sentences = [source.text[start:end] for source, spans in sources for start, end in spans]
-        gated = gate.predictions(sentences) if gate else [None] * len(sentences)
+        by_document = [[source.text[start:end] for start, end in spans] for source, spans in sources]
+        sentences = list(itertools.chain.from_iterable(by_document))
+        gated: list[Prediction | None] = [None] * len(sentences)
+        if gate:
+            near = [near_the_military(own, source.title) for own, (source, _) in zip(by_document, sources, strict=True)]
+            gated = gate.predictions(sentences, list(itertools.chain.from_iterable(near)))
         read = iter(self.predict([text for text, told in zip(sentences, gated, strict=True) if told is None]))
         predictions = iter([next(read) if told is None else told for told in gated])
         for source, spans in sources:

@@ -2,8 +2,9 @@
 
 It reads a sentence as a bag of hashed words, pairs of words and letters within words (Weinberger et al. 2009), gives it
 one score, the log-odds that it supports or opposes a deployment, and costs some ten thousandths of what the model
-costs. What scores below a threshold is `neutral` without having been read by the model. ``python -m training.gate``
-makes ``gate.safetensors`` and measures what it misses.
+costs. What scores below a threshold is `neutral` without having been read by the model. So is, in a document, what
+stands `NEAR` no word of the military: alone, "We should never have gone in" may well be a position, but not in a report
+on a merger. ``python -m training.gate`` makes ``gate.safetensors`` and measures what both miss.
 """
 
 from __future__ import annotations
@@ -34,6 +35,17 @@ _LETTERS = 4
 # The model reads 256 tokens, which are no more words.
 _MOST_WORDS = 256
 
+NEAR = 10
+"""So many sentences before or after one that has a word of the military are read too."""
+_MILITARY = re.compile(
+    r"troop|soldier|militar|\barm(?:y|ies)\b|\bdeploy|\bmarines?\b|peacekeep|blue helmet|national guard"
+    r"|guards?(?:men|man)\b|battalion|brigade|regiment|platoon|infantry|paratroop|commando|legionn|gendarme|garrison"
+    r"|contingent|\bforces\b|\b(?:ground|international|multinational|stabili[sz]ation|expeditionary) force\b|\bnato\b"
+    r"|combat|\bwars?\b|boots on|\binva(?:de|sion)|\boccup(?:ier|ation|ying)|\bwithdr(?:aw|ew)|drawdown|\breinforce"
+    r"|navy|sailors|\b(?:training|military|peace|combat|un|support) mission\b|trainers|instructors",
+    re.IGNORECASE,
+)
+
 
 def word_buckets(word: str) -> list[int]:
     """Buckets of a word in lower case: one for itself, and one for each run of four letters in ``<word>``."""
@@ -58,6 +70,22 @@ def features(text: str) -> Iterator[int]:
         yield from word_buckets(word)
     for first, second in itertools.pairwise(found):
         yield pair_bucket(first, second)
+
+
+def near_the_military(sentences: Sequence[str], title: str | None = None) -> list[bool]:
+    """For each sentence of one document, whether it, or one of the `NEAR` on either side, has a word of the military.
+
+    All have, if the ``title`` has; and in a document of no more than `NEAR` sentences, such as a post, all count as
+    near: it may take its topic for granted.
+    """
+    if len(sentences) <= NEAR or (title and _MILITARY.search(title)):
+        return [True] * len(sentences)
+    near = [False] * len(sentences)
+    for index, sentence in enumerate(sentences):
+        if _MILITARY.search(sentence):
+            first, last = max(0, index - NEAR), min(len(sentences), index + NEAR + 1)
+            near[first:last] = [True] * (last - first)
+    return near
 
 
 def _bucket(feature: str) -> int:
@@ -153,13 +181,18 @@ class Gate:
         }
         return np.stack([by_label[label] for label in LABELS], axis=-1).astype(np.float32)
 
-    def predictions(self, texts: Sequence[str]) -> list[Prediction | None]:
-        """A neutral `Prediction`, marked ``gated``, of each text that surely takes no position; None of the others."""
+    def predictions(self, texts: Sequence[str], near: Sequence[bool] | None = None) -> list[Prediction | None]:
+        """A neutral `Prediction`, marked ``gated``, of each text that surely takes no position; None of the others.
+
+        ``near`` tells which of them stand near the military (`near_the_military`), by default all. Others take none.
+        """
         scores = self.scores(texts)
-        kept = self.keeps(scores).tolist()
-        rows = self.probabilities(scores).tolist()
+        kept = self.keeps(scores)
+        if near is not None:
+            kept &= np.array(near, dtype=bool)
+        rows = self.probabilities(np.where(kept, scores, np.minimum(scores, np.float32(self.floor)))).tolist()
         made: list[Prediction | None] = []
-        for text, keep, row in zip(texts, kept, rows, strict=True):
+        for text, keep, row in zip(texts, kept.tolist(), rows, strict=True):
             probabilities = dict(zip(LABELS, row, strict=True))
             neutral = Prediction("neutral", probabilities["neutral"], probabilities, text, gated=True)
             made.append(None if keep else neutral)

@@ -12,8 +12,8 @@ from small_model import copied
 
 from stancelib import ModelError, StanceClassifier
 from stancelib.corpus import sentence_rows
-from stancelib.gate import BUCKETS, GATE, Gate, features
-from training import corpus
+from stancelib.gate import BUCKETS, GATE, NEAR, Gate, features, near_the_military
+from training import corpus, documents
 
 WEIGHTS = np.random.default_rng(1).integers(-127, 128, BUCKETS).astype(np.int8)
 
@@ -73,6 +73,46 @@ def test_probabilities_add_up_and_follow_the_score(gate):
     assert found.sum(axis=1) == pytest.approx([1, 1, 1])
     assert (np.diff(found[:, 2]) < 0).all()
     assert found[0, 0] / found[0, 1] == pytest.approx(0.4 / 0.6, rel=1e-4)
+
+
+OFF = "It rained in Westmark."
+
+
+def test_near_is_ten_sentences_on_either_side():
+    sentences = [OFF] * 40
+    assert near_the_military(sentences) == [False] * 40
+    sentences[20] = "They sent troops."
+    assert [index for index, near in enumerate(near_the_military(sentences)) if near] == list(range(10, 31))
+    sentences[39] = "Withdraw."
+    assert [index for index, near in enumerate(near_the_military(sentences)) if near] == list(range(10, 40))
+
+
+@pytest.mark.parametrize("sentences", [[], [OFF], [OFF] * NEAR])
+def test_short_documents_may_take_their_topic_for_granted(sentences):
+    assert near_the_military(sentences) == [True] * len(sentences)
+
+
+def test_a_title_names_the_topic():
+    assert not any(near_the_military([OFF] * 20, "Rain in Westmark"))
+    assert all(near_the_military([OFF] * 20, "Fewer soldiers for Mali?"))
+
+
+def test_far_from_the_military_a_position_is_not_believed(gate):
+    kept = next(
+        text for text in (f"We should never have gone in {n}." for n in range(99)) if gate.keeps(gate.scores([text]))
+    )
+    assert gate.predictions([kept]) == gate.predictions([kept], [True]) == [None]
+    (told,) = gate.predictions([kept], [False])
+    assert told is not None
+    assert told.gated
+    assert told.label == "neutral" == max(told.probabilities, key=told.probabilities.get)
+
+
+def test_no_position_of_the_gold_documents_is_far_from_the_military():
+    for document in documents.load():
+        near = near_the_military([document["text"][start:end] for start, end in documents.spans(document)])
+        labels = [sentence["label"] for sentence in document["sentences"]]
+        assert all(near[index] for index, label in enumerate(labels) if label != "neutral"), document["id"]
 
 
 def test_what_is_saved_is_opened_again(tmp_path, gate):
@@ -136,6 +176,13 @@ def test_corpora_are_gated_unless_asked_for_exactly(small):
         assert one.prediction == (prediction or other.prediction)
     assert small.analyze(ARTICLE).sentences == exact.sentences
     assert [row["gated"] for row in sentence_rows(gated, 1)] == [one is not None for one in told]
+
+
+def test_a_long_document_off_the_topic_is_not_read(small):
+    (document,) = small.analyze_many([{"text": " ".join(["We should never have gone in."] * 11), "title": "A merger"}])
+    assert all(sentence.prediction.gated for sentence in document)
+    (document,) = small.analyze_many([" ".join(["We should never have gone in."] * 11)], exact=True)
+    assert not any(sentence.prediction.gated for sentence in document)
 
 
 def test_predict_is_never_gated(small):
