@@ -5,8 +5,8 @@
     python benchmarks/speed.py --sentences 40 --rounds 1 --no-write
 
 Each figure and its rival are measured in the same run, in turns; figures are medians over the rounds, with the lowest
-and the highest. Run it on an idle machine. Writes ``benchmarks/speed.json`` and ``benchmarks/speed.md``.
-Needs the extra ``train``.
+and the highest. Run it on an idle machine. Writes ``benchmarks/speed.json``, ``benchmarks/speed.md`` and the table of
+costs in ``docs/scale.md``. Needs the extra ``train``.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from stancelib.runtime import open_runtime
 from stancelib.sentences import split
 from stancelib.tokens import Encoder
 from training import corpus, real
+from training.card import rewrite_section
 
 HERE = Path(__file__).resolve().parent
 BATCH_SIZES = (8, 16, 32, 64)
@@ -292,6 +293,7 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Figure], dict[str, Any]
         "weights_sha256": checkpoint.sha256(),
         "sentences": len(texts),
         "tokens": sum(map(len, encoded)),
+        "bytes": sum(len(text.encode()) for text in texts),
         "padding": padding_waste([len(ids) for ids in encoded]),
         "rounds": rounds,
         "pipeline_batch_sizes": {size: rate[0] for size, rate in tried.items()},
@@ -347,6 +349,33 @@ def report(figures: Sequence[Figure], facts: dict[str, Any]) -> str:
     )
 
 
+def cost(figures: Sequence[Figure], facts: dict[str, Any]) -> str:
+    """What a billion sentences cost at the pace that was measured, as Markdown."""
+    ours = {figure.name: statistics.median(figure.ours) for figure in figures}
+    cores = int(facts["machine"]["cores"])
+    rate = ours["throughput"]
+    news = next(value for name, value in ours.items() if name.startswith("news"))
+    hours, news_hours = (1e9 / (each / cores) / 3600 for each in (rate, news))
+    megabytes = 1000 * rate / cores * facts["bytes"] / facts["sentences"] / 1e6
+    return "\n".join(
+        [
+            f"| measured on {cores} cores ({facts['machine']['processor']}), model `{facts['model']}` | |",
+            "|---|--:|",
+            f"| sentences of {facts['tokens'] / facts['sentences']:.0f} tokens a second, all read | {rate:,.1f} |",
+            f"| … a core | {rate / cores:,.1f} |",
+            f"| core-hours of a billion | {hours:,.0f} |",
+            f"| … days on 64 cores, if all keep that pace | {hours / 64 / 24:,.1f} |",
+            f"| sentences a second of a corpus of news, 1 in 20 on the topic | {news:,.1f} |",
+            f"| … core-hours of a billion | {news_hours:,.0f} |",
+            f"| memory of a process, MB | {ours['peak memory of that']:,.0f} |",
+            f"| its start, to the first answer, seconds | {ours['interpreter start to first prediction']:.1f} |",
+            f"| text that 1,000 cores read a second, MB | {megabytes:,.1f} |",
+            "",
+            "Written by `python benchmarks/speed.py`; the spread is in [speed.md](../benchmarks/speed.md).",
+        ]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", help="a shipped model's name or a checkpoint folder (default: the shipped one)")
@@ -363,6 +392,7 @@ def main() -> None:
         record = facts | {"figures": [asdict(figure) | {"ratio": figure.ratio} for figure in figures]}
         (HERE / "speed.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         (HERE / "speed.md").write_text(f"# Speed\n\n{text}\n", encoding="utf-8")
+        rewrite_section(HERE.parent / "docs" / "scale.md", "cost", cost(figures, facts))
 
 
 if __name__ == "__main__":
