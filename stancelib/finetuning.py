@@ -607,7 +607,7 @@ def _folds(data: LabelledData, parts: int, seed: int) -> list[tuple[list[int], l
         raise MissingExtraError("splitting the rows", "scikit-learn", "train") from None
     import warnings
 
-    from stancelib.checks import normalised
+    from stancelib.duplicates import normalised
 
     groups = data.groups if data.groups is not None else [normalised(text) for text in data.texts]
     numbers = np.unique(groups, return_inverse=True)[1]

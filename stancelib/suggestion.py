@@ -121,9 +121,9 @@ def suggest(
     weigh more; and of each cluster, the one that the model is least sure of. Clusters are of vectors of latent semantic
     analysis (Deerwester et al. 1990), which cost next to nothing and suit any model.
 
-    Near-duplicates (`stancelib.checks.near_duplicates`) of each other and of coded texts are never chosen. Of more than
-    20,000 texts, so many are drawn at random first. What is chosen is no random sample: shares are not to be estimated
-    from it, nor models measured on it.
+    Near-duplicates (`stancelib.duplicates.near_duplicates`) of each other and of coded texts are never chosen. Of more
+    than 20,000 texts, so many are drawn at random first. What is chosen is no random sample: shares are not to be
+    estimated from it, nor models measured on it.
 
     Args:
         texts: what can be coded; missing and blank texts are passed over.
@@ -143,7 +143,7 @@ def suggest(
     try:
         import sklearn  # noqa: F401  # before a model has read for an hour
 
-        from stancelib.checks import near_duplicates, normalised
+        from stancelib.duplicates import near_duplicates, normalised
     except ImportError as error:
         raise MissingExtraError("suggest", error.name or "scikit-learn", "eval") from None
     if n < 1:

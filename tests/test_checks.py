@@ -18,13 +18,12 @@ from stancelib.checks import (
     Finding,
     _foreign,
     check,
-    near_duplicates,
-    normalised,
     suspicious_finding,
     suspicious_labels,
     usable,
 )
 from stancelib.data import LabelledData, read_labelled, read_splits, write_left_out
+from stancelib.duplicates import near_duplicates, normalised
 
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 PLACES = ("Norda", "Sudria", "Westmark", "Ostland", "Midway")
@@ -320,9 +319,9 @@ def test_near_duplicates_in_parts(monkeypatch: pytest.MonkeyPatch):
     texts = [text for text, _ in clean()]
     whole = near_duplicates(texts, threshold=0.7)
     assert whole
-    monkeypatch.setattr("stancelib.checks._CHUNK", 100)
+    monkeypatch.setattr("stancelib.duplicates._CHUNK", 100)
     assert near_duplicates(texts, threshold=0.7) == whole
-    monkeypatch.setattr("stancelib.checks._MOST_SHINGLES", 1500)  # a sample of them: an estimate
+    monkeypatch.setattr("stancelib.duplicates._MOST_SHINGLES", 1500)  # a sample of them: an estimate
     assert near_duplicates([LONG, "Other words."], [LONG.upper()]) == [(0, 0, 1.0)]
 
 

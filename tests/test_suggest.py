@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stancelib import FileError, InputError, MissingExtraError
-from stancelib.checks import near_duplicates
 from stancelib.commands.suggest import suggest as command
+from stancelib.duplicates import near_duplicates
 from stancelib.suggestion import read_sheet, suggest
 
 PLACES = ["Norda", "Sudria", "Westmark", "Ostania", "Meridia", "Valdor", "Carpathia", "Lower Lund"]
