@@ -23,7 +23,7 @@ TAGS: tuple[str, ...] = ("O", *(f"{part}-{label}" for label in LABELS for part i
 _ALLOWED = np.array([[not tag.startswith("I") or before[2:] == tag[2:] for tag in TAGS] for before in TAGS], dtype=bool)
 _FORBIDDEN = np.where(_ALLOWED, 0.0, -np.inf)
 _ARTICLES = ("the", "a", "an")  # which name nobody when they stand alone
-_DANGLING = re.compile(r"(?:\s*,|\s+(?:and|or)|['’])\s*\Z", re.IGNORECASE)  # what parts a name from what follows
+_DANGLING = re.compile(r"(?:\s*[,'’]|\s+(?:and|or))\s*\Z", re.IGNORECASE)  # what parts a name from what follows
 _OPENING = np.array([-np.inf if tag.startswith("I") else 0.0 for tag in TAGS])
 
 
@@ -135,12 +135,22 @@ def _spans(tags: list[int]) -> Iterator[tuple[int, int, int]]:
 
 def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
     """Grow a span to the ends of the words that it cuts, and drop blanks around it."""
-    while 0 < start < end and text[start].isalnum() and text[start - 1].isalnum():
+    while 0 < start < end and _in_word(text, start):
         start -= 1
-    while start < end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
+    while start < end < len(text) and _in_word(text, end):
         end += 1
     while start < end and text[start].isspace():
         start += 1
     while start < end and text[end - 1].isspace():
         end -= 1
     return start, end
+
+
+def _in_word(text: str, position: int) -> bool:
+    """Whether ``position`` parts a word: two letters or digits, or an apostrophe in N'Djamena from one of its sides."""
+    before, after = text[position - 1], text[position]
+    if before.isalnum() and after.isalnum():
+        return True
+    if before in "'’":
+        return after.isupper() and text[position - 2 : position - 1].isalnum()
+    return after in "'’" and before.isalnum() and text[position + 1 : position + 2].isupper()

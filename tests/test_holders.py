@@ -154,6 +154,10 @@ def test_spans_grow_to_whole_words():
         "Pro-Ukrainians agree", [(0, 0), (5, 8), (9, 12), (0, 0)], logits_of([O, B_SUPPORT, I_SUPPORT, O])
     )
     assert [holder.text for holder in cut] == ["Ukrainians"]
+    # An apostrophe may stand within a name.
+    for first, last in ((0, 1), (0, 2), (1, 2), (2, 9)):
+        cut = find_holders("N'Djamena refuses", [(0, 0), (first, last), (0, 0)], logits_of([O, B_OPPOSE, O]))
+        assert [holder.text for holder in cut] == ["N'Djamena"]
     # Two spans in one word are one, the first.
     twice = find_holders("Ukrainians", [(0, 0), (0, 4), (4, 10), (0, 0)], logits_of([O, B_SUPPORT, B_OPPOSE, O]))
     assert [(holder.text, holder.stance) for holder in twice] == [("Ukrainians", "support")]
