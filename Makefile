@@ -46,7 +46,7 @@ model: $(VENV)/.dev ## train the shipped model anew (hours; goes on where it was
 		$(if $(UNLABELLED),--unlabelled $(UNLABELLED))
 	$(BIN)/python -m training.average v0.2 runs/teacher --shares 0.3 0.7 --output runs/average
 	$(BIN)/python -m training.export runs/average --output models/base --words 15400 $(if $(UNLABELLED),--unlabelled $(UNLABELLED))
-	$(BIN)/python -m training.fit_holders models/base --sentences 4096
+	$(BIN)/python -m training.fit_holders models/base
 	$(MAKE) evaluate
 
 evaluate: $(VENV)/.dev ## measure the shipped model and write the figures

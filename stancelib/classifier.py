@@ -223,8 +223,7 @@ class StanceClassifier:
 
         Sentences that surely take no position are recognised by a cheap first stage (`stancelib.gate`), as are passages
         that are far from any word of the military, and not read by the model: ``prediction.gated`` marks them. They are
-        ``neutral``, without holders. A model folder without a
-        ``gate.safetensors`` reads every sentence.
+        ``neutral``, without holders. A model folder without a ``gate.safetensors`` reads every sentence.
 
         Args:
             documents: strings, or mappings with ``text`` and perhaps ``title`` and ``date`` (ISO, ``"2024-05-17"``).
@@ -272,8 +271,11 @@ class StanceClassifier:
         sentences = list(itertools.chain.from_iterable(by_document))
         gated: list[Prediction | None] = [None] * len(sentences)
         if gate:
-            near = [near_the_military(own, source.title) for own, (source, _) in zip(by_document, sources, strict=True)]
-            gated = gate.predictions(sentences, list(itertools.chain.from_iterable(near)))
+            gated = [
+                told
+                for own, (source, _) in zip(by_document, sources, strict=True)
+                for told in gate.predictions(own, near_the_military(own, source.title))
+            ]
         read = iter(self.predict([text for text, told in zip(sentences, gated, strict=True) if told is None]))
         predictions = iter([next(read) if told is None else told for told in gated])
         for source, spans in sources:

@@ -29,20 +29,22 @@ from training.export import write_onnx
 from training.holders import IGNORED, NAME, head_weights, tag_tokens
 from training.loop import TRAIN_LENGTH, load_model
 
-SENTENCES = 6144
+SENTENCES = 4096
 NAMED = 0.7  # of them: sentences with a holder who is named, as far as there are so many
 PORTION = 256
 EPOCHS, TOKENS_IN_BATCH = 8, 1024
 LEARNING_RATE, FURTHER = 1e-3, 3e-4  # of a head that begins at random, and of one that has learnt
 
 
-def choose_rows(rows: list[corpus.Row], count: int) -> list[corpus.Row]:
-    """``count`` sentences to fit on, mostly such as name a holder; in random order."""
+def choose_rows(rows: list[corpus.Row]) -> list[corpus.Row]:
+    """Sentences to fit on, mostly such as name a holder; in random order."""
     generator = random.Random(5)
-    rows = generator.sample(rows, len(rows))
-    named = [row for row in rows if any(holder["name"] for holder in row["holders"])][: round(NAMED * count)]
-    others = [row for row in rows if not any(holder["name"] for holder in row["holders"])][: count - len(named)]
-    return generator.sample(named + others, len(named + others))
+    naming: dict[bool, list[corpus.Row]] = {True: [], False: []}
+    for row in generator.sample(rows, len(rows)):
+        naming[any(holder["name"] for holder in row["holders"])].append(row)
+    chosen = naming[True][: round(NAMED * SENTENCES)]
+    chosen += naming[False][: SENTENCES - len(chosen)]
+    return generator.sample(chosen, len(chosen))
 
 
 def states(
@@ -143,7 +145,6 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.fit_holders", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("model", type=Path, help="a folder that training.export wrote")
     parser.add_argument("--cache", type=Path, default=Path("runs/holders"), help="where the hidden states are kept")
-    parser.add_argument("--sentences", type=int, default=SENTENCES, help=f"to fit on (default: {SENTENCES:,})")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args(argv)
     folder: Path = arguments.model
@@ -155,10 +156,8 @@ def main(argv: list[str] | None = None) -> None:
         name = f"{Checkpoint(folder).sha256()[:12]}-{corpus.corpus_hash(rows)[:12]}"
         return states(model, tokenizer, rows, arguments.cache / name)
 
-    chosen = choose_rows(corpus.load("train"), arguments.sentences)
-    head, figures = fit_head(
-        states_of(chosen), states_of(corpus.load("validation")), arguments.seed, head_weights(folder)
-    )
+    chosen, held_out = choose_rows(corpus.load("train")), corpus.load("validation")
+    head, figures = fit_head(states_of(chosen), states_of(held_out), arguments.seed, head_weights(folder))
     # As it is stored, so that both backends read the same numbers.
     head.load_state_dict({name: weight.half().float() for name, weight in head.state_dict().items()})
     setattr(model, NAME, head)
